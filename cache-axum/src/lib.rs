@@ -1,0 +1,75 @@
+//! HTTP caching for axum: one layer before a service that already runs.
+//!
+//! ```
+//! use axum::{Router, extract::Path, routing::get};
+//! use cache_axum::{HttpCache, Policy, Purge, hours, minutes};
+//!
+//! # async fn list() {}
+//! async fn show(Path(id): Path<u64>) -> String {
+//!     format!("user {id}, read from the database")
+//! }
+//!
+//! async fn update(purge: Purge, Path(id): Path<u64>) {
+//!     // … save it, then:
+//!     purge.group(format!("user:{id}")).await;
+//! }
+//!
+//! let cache = HttpCache::new();
+//! let users = cache.policy(Policy::ttl(hours(1)).group("user:{id}"));
+//! let posts = cache.policy(Policy::ttl(minutes(30)).vary_by_query(["page"]));
+//! let app: Router = Router::new()
+//!     .route("/users/{id}", get(show).put(update).layer(users))
+//!     .route("/posts", get(list).layer(posts));
+//! ```
+//!
+//! [`HttpCache`] is a layer as well: `Router::layer(cache.clone())` stores, of a whole service, what
+//! responses themselves say may be stored. Both may be combined; the innermost policy decides.
+//!
+//! # Where to put a layer
+//!
+//! * A policy goes after every method of its route: axum's `layer` covers the handlers added before
+//!   it, and a `put` outside of it would not invalidate what its `get` stored.
+//! * Around the router rather than on each route a hit is several times cheaper, for it skips the
+//!   routing: `ServiceBuilder::new().layer(cache).service(router)`. There the layer does not know the
+//!   matched route, so a policy whose groups name parameters stores nothing.
+//!
+//! # What handlers can say
+//!
+//! * [`Purge`], an extractor, removes what is stored.
+//! * [`Groups`], a response part, names the groups of one response.
+//! * `Extension(policy)`, axum's own response part, sets the [`Policy`] of one response: its lifetime,
+//!   windows and groups. What tells requests apart was decided before, by the layer's.
+//!
+//! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
+//!
+//! # Features
+//!
+//! | Feature | Default | What it adds |
+//! |---|---|---|
+//! | `json` | yes | a JSON codec for typed caches ([`typed`]) |
+//! | `bincode` | no | a bincode 2 codec for typed caches; no longer maintained (RUSTSEC-2025-0141) |
+//! | `test-util` | no | a clock and a random source that tests control |
+
+mod groups;
+mod purge;
+mod routing;
+
+pub use cache_core as typed;
+pub use cache_tower::{Error, Policy, Purger, ResponseBody, Stats, days, hours, minutes, seconds};
+#[cfg(feature = "test-util")]
+pub use cache_tower::{FixedRandom, ManualClock};
+pub use groups::Groups;
+pub use purge::{NoCache, Purge};
+pub use routing::AxumRouting;
+
+/// One HTTP cache for an axum service; see [`cache_tower::adapter::HttpCache`].
+pub type HttpCache = cache_tower::adapter::HttpCache<AxumRouting>;
+
+/// Builds an [`HttpCache`]; see [`cache_tower::adapter::HttpCacheBuilder`].
+pub type HttpCacheBuilder = cache_tower::adapter::HttpCacheBuilder<AxumRouting>;
+
+/// A layer of a cache; see [`cache_tower::adapter::CacheLayer`].
+pub type CacheLayer = cache_tower::adapter::CacheLayer<AxumRouting>;
+
+/// A service with a cache before it; see [`cache_tower::adapter::CacheService`].
+pub type CacheService<S> = cache_tower::adapter::CacheService<S, AxumRouting>;

@@ -1,0 +1,113 @@
+//! What happens in a cache, counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One thing that happened. Each request is counted as exactly one of the first four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Answered from a fresh entry.
+    Hit,
+    /// Answered from an entry past its lifetime, in a stale window.
+    Stale,
+    /// Nothing usable was stored: it loaded, or waited for another's load.
+    Miss,
+    /// The cache was not asked.
+    Bypass,
+    /// A miss that was answered by another caller's load.
+    Collapsed,
+    /// A load began.
+    Load,
+    /// A load failed.
+    LoadFailed,
+    /// An entry was stored.
+    Stored,
+    /// A loaded value came too late: an invalidation, or another's turn, overtook it.
+    Refused,
+    /// A key, a group, a pattern or everything was invalidated.
+    Invalidated,
+    /// An entry was evicted for space, or was too heavy to be kept.
+    Evicted,
+}
+
+const EVENTS: usize = Event::Evicted as usize + 1;
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters([AtomicU64; EVENTS]);
+
+impl Counters {
+    pub(crate) fn record(&self, event: Event) {
+        self.counter(event).fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add(&self, event: Event, count: u64) {
+        self.counter(event).fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self, event: Event) -> u64 {
+        self.counter(event).load(Ordering::Relaxed)
+    }
+
+    fn counter(&self, event: Event) -> &AtomicU64 {
+        self.0
+            .get(event as usize)
+            .expect("there is a counter for every event")
+    }
+}
+
+/// Counts since the cache was made, and what it holds now.
+///
+/// The counts are read one after another while the cache goes on, so between them they may differ by
+/// what happened meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests answered from a fresh entry.
+    pub hits: u64,
+    /// Requests answered from a stale one.
+    pub stale: u64,
+    /// Requests that found nothing usable.
+    pub misses: u64,
+    /// Requests that went past the cache.
+    pub bypasses: u64,
+    /// Those of the misses that were answered by another caller's load.
+    pub collapsed: u64,
+    /// Loads begun.
+    pub loads: u64,
+    /// Loads that failed.
+    pub load_failures: u64,
+    /// Entries stored.
+    pub stored: u64,
+    /// Loaded values refused because an invalidation or another load overtook them.
+    pub refused: u64,
+    /// Invalidations, of whatever extent.
+    pub invalidations: u64,
+    /// Entries evicted for space.
+    pub evictions: u64,
+    /// Entries held now.
+    pub entries: u64,
+    /// Their weight in bytes, bookkeeping included.
+    pub bytes: u64,
+    /// Loads under way now.
+    pub flights: u64,
+}
+
+impl Stats {
+    pub(crate) fn of(counters: &Counters) -> Self {
+        let count = |event| counters.count(event);
+        Self {
+            hits: count(Event::Hit),
+            stale: count(Event::Stale),
+            misses: count(Event::Miss),
+            bypasses: count(Event::Bypass),
+            collapsed: count(Event::Collapsed),
+            loads: count(Event::Load),
+            load_failures: count(Event::LoadFailed),
+            stored: count(Event::Stored),
+            refused: count(Event::Refused),
+            invalidations: count(Event::Invalidated),
+            evictions: count(Event::Evicted),
+            ..Self::default()
+        }
+    }
+}

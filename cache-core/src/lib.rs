@@ -1,0 +1,83 @@
+//! A cache for values that are costly to come by, that loads each of them once.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), cache_core::Error> {
+//! use cache_core::{Cache, Policy, policy::minutes};
+//!
+//! let prices: Cache<u64> = Cache::builder("prices").policy(Policy::ttl(minutes(5))).build()?;
+//! let load = || async { Ok::<_, std::io::Error>(1299) };
+//! let price = prices.get_or_load(&("de", 42), load).await?;
+//! assert_eq!(*price, 1299);
+//! # Ok(()) }
+//! ```
+//!
+//! # What it does
+//!
+//! * **One load per key**, however many callers miss it at once; a failed load is shared as well, and
+//!   remembered for a short, growing [pause](Policy::failure_pause).
+//! * **Leaders cannot get stuck.** A leader that is cancelled, panics or passes its
+//!   [deadline](Policy::work_deadline) loses its turn to one of those who wait; each of those has a
+//!   [limit](Policy::wait_limit) of its own.
+//! * **Late writes are refused.** A load that began before an invalidation cannot store its result.
+//! * **Stale is better than nothing**, where allowed: [while one caller
+//!   refreshes](Policy::stale_while_revalidate), and [when a load
+//!   fails](Policy::stale_if_error).
+//! * **Groups** of any number of entries are invalidated in one step.
+//! * **Memory is bounded by bytes**, keys and bookkeeping included.
+//!
+//! # Where values are kept
+//!
+//! In memory, as they are. [`Cache`] is the typed face; [`Store`] lies under it for engines with
+//! rules of their own, such as the HTTP cache of `cache-tower`.
+//!
+//! # Features
+//!
+//! | Feature | Default | What it adds |
+//! |---|---|---|
+//! | `json` | yes | [`Json`], a codec on serde_json |
+//! | `bincode` | no | `Bincode`, a codec on bincode 2, which is no longer maintained (RUSTSEC-2025-0141) |
+//! | `test-util` | no | `ManualClock`, `FixedRandom`, and keys whose hashes collide |
+//!
+//! # Limits
+//!
+//! * One process. Two processes with a cache each load a key twice, and an invalidation in one is
+//!   not seen by the other before the lifetime ends.
+//! * Deadlines and limits need a tokio runtime; outside one everything else works.
+//! * A loader that waits for a task which asks for the same key waits for itself: that is only
+//!   noticed within one task, and ends with the wait limit otherwise.
+//! * A value must not be changed through interior mutability: its weight is taken once.
+
+mod cache;
+pub mod clock;
+mod codec;
+mod entry;
+mod error;
+mod event;
+mod flight;
+mod generation;
+mod group;
+pub mod key;
+mod load;
+mod memory;
+mod pattern;
+mod pause;
+pub mod policy;
+mod reentry;
+mod spawn;
+pub mod store;
+mod sync;
+mod timer;
+
+pub use cache::{Cache, CacheBuilder, StoreBuilder};
+#[cfg(feature = "bincode")]
+pub use codec::Bincode;
+pub use codec::Codec;
+#[cfg(feature = "json")]
+pub use codec::Json;
+pub use entry::{Cached, Entry, Freshness};
+pub use error::{BoxError, Error};
+pub use event::{Event, Stats};
+pub use key::Key;
+pub use pattern::Pattern;
+pub use policy::Policy;
+pub use store::Store;

@@ -1,0 +1,346 @@
+//! How a typed cache comes by a value it does not have: the way of one call, top down.
+
+use crate::{
+    BoxError, Cache, Error,
+    entry::{Entry, Freshness},
+    event::Event,
+    key::Key,
+    policy::Life,
+    spawn::spawn,
+    store::{FlightKey, Join, Lead, NewEntry, Outcome, Ticket, Waited},
+    timer,
+};
+use std::{future::Future, ops::ControlFlow, sync::Arc};
+
+/// What a look-up says is to be done.
+enum Found<V> {
+    /// Answer with it.
+    Use(Arc<Entry<V>>),
+    /// It may still be used, and this caller is the one to refresh it.
+    Refresh(Arc<Entry<V>>, Lead<V>),
+    /// Load; where that fails, this may be used.
+    Load(Option<Arc<Entry<V>>>),
+}
+
+/// What a call comes to.
+type Loaded<V> = Result<Arc<Entry<V>>, Error>;
+
+/// So often a caller joins a flight again whose outcome was invalidated before it got it. Then it
+/// loads by itself.
+const REJOINS: usize = 3;
+
+impl<V: Send + Sync + 'static> Cache<V> {
+    /// The entry of `key`, loaded in the caller's task if need be.
+    pub(crate) async fn entry_or_load<F, Fut, E>(&self, key: Key, load: F) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Into<BoxError>,
+    {
+        let key = FlightKey { key, lane: None };
+        match self.find(&key) {
+            Found::Use(entry) => Ok(entry),
+            Found::Refresh(stale, lead) => self.refresh(lead, load, stale).await,
+            Found::Load(stale) => self.fly(&key, load, stale).await,
+        }
+    }
+
+    /// As [`entry_or_load`](Self::entry_or_load), but a refresh runs in a task of its own.
+    pub(crate) async fn entry_or_load_behind<F, Fut, E>(&self, key: Key, load: F) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Into<BoxError> + Send + 'static,
+    {
+        let key = FlightKey { key, lane: None };
+        match self.find(&key) {
+            Found::Use(entry) => Ok(entry),
+            Found::Refresh(stale, lead) => {
+                let (cache, fallback) = (self.clone(), Arc::clone(&stale));
+                let refresh = async move {
+                    // Its outcome is in the cache, its failure in the pause.
+                    let _ = cache.refresh(lead, load, fallback).await;
+                };
+                if let Err(refresh) = spawn(refresh) {
+                    refresh.await;
+                }
+                Ok(stale)
+            }
+            Found::Load(stale) => self.fly(&key, load, stale).await,
+        }
+    }
+
+    fn find(&self, key: &FlightKey) -> Found<V> {
+        let now = self.store.now();
+        let Some(entry) = self.store.lookup(key.key.as_bytes(), now) else {
+            return self.counted(Event::Miss, Found::Load(None));
+        };
+        match entry.freshness(now) {
+            Freshness::Fresh { .. } if !self.store.is_due_early(&entry, now, &self.policy) => {
+                self.counted(Event::Hit, Found::Use(entry))
+            }
+            Freshness::Fresh { .. } => self.use_or_refresh(Event::Hit, key, entry),
+            Freshness::Stale {
+                while_revalidate: true,
+                ..
+            } => self.use_or_refresh(Event::Stale, key, entry),
+            Freshness::Stale { .. } => self.counted(Event::Miss, Found::Load(Some(entry))),
+            Freshness::Dead => self.counted(Event::Miss, Found::Load(None)),
+        }
+    }
+
+    fn use_or_refresh(&self, event: Event, key: &FlightKey, entry: Arc<Entry<V>>) -> Found<V> {
+        let paused = self.store.paused(key.key.as_bytes()).is_some();
+        let lead = if paused {
+            None
+        } else {
+            self.store.try_lead(key, self.policy.work_limit())
+        };
+        let found = match lead {
+            Some(lead) => Found::Refresh(entry, lead),
+            None => Found::Use(entry),
+        };
+        self.counted(event, found)
+    }
+
+    fn counted(&self, event: Event, found: Found<V>) -> Found<V> {
+        self.store.record(event);
+        found
+    }
+
+    /// Leads the flight of `key`, or waits for who does.
+    async fn fly<F, Fut, E>(
+        &self,
+        key: &FlightKey,
+        load: F,
+        stale: Option<Arc<Entry<V>>>,
+    ) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Into<BoxError>,
+    {
+        let came = self.store.tick();
+        let until = timer::later(timer::now(), self.policy.waiting_limit());
+        for _ in 0..REJOINS {
+            if let Some(error) = self.store.paused(key.key.as_bytes()) {
+                return self.fall_back(stale, error);
+            }
+            let waited = match self.store.join(key, self.policy.work_limit()) {
+                Join::Lead(lead) => Waited::Lead(lead),
+                Join::Known(outcome) => Waited::Known(outcome),
+                Join::Reentrant => return self.fall_back(stale, Error::reentrant()),
+                Join::Follow(follower) => {
+                    let left = until.saturating_duration_since(timer::now());
+                    self.store
+                        .wait(follower, left, self.policy.work_limit())
+                        .await
+                }
+            };
+            match waited {
+                Waited::Lead(lead) => {
+                    return match self.settle(lead, stale.as_ref()) {
+                        ControlFlow::Continue(lead) => self.lead(lead, load, stale).await,
+                        ControlFlow::Break(settled) => self.collapse(settled, stale),
+                    };
+                }
+                Waited::Known(Outcome::Ready(entry)) if entry.is_current_for(came) => {
+                    return self.collapse(Ok(entry), stale);
+                }
+                Waited::Known(Outcome::Failed(error)) => return self.collapse(Err(error), stale),
+                // Invalidated since that load began, maybe before this call did: not for this caller.
+                Waited::Known(Outcome::Ready(_) | Outcome::Unshared) => {}
+                Waited::TimedOut => {
+                    return self.fall_back(stale, Error::wait(self.policy.waiting_limit()));
+                }
+            }
+        }
+        self.load_alone(&key.key, load, stale).await
+    }
+
+    fn collapse(&self, settled: Loaded<V>, stale: Option<Arc<Entry<V>>>) -> Loaded<V> {
+        self.store.record(Event::Collapsed);
+        settled.or_else(|error| self.fall_back(stale, error))
+    }
+
+    async fn refresh<F, Fut, E>(&self, lead: Lead<V>, load: F, stale: Arc<Entry<V>>) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Into<BoxError>,
+    {
+        match self.settle(lead, Some(&stale)) {
+            ControlFlow::Continue(lead) => self.lead(lead, load, Some(stale)).await,
+            ControlFlow::Break(settled) => {
+                settled.or_else(|error| self.fall_back(Some(stale), error))
+            }
+        }
+    }
+
+    /// Ends the flight at once where another landed between this caller's look-up and its lead: what
+    /// that one stored, or its failure, is what this one wants.
+    fn settle(
+        &self,
+        lead: Lead<V>,
+        stale: Option<&Arc<Entry<V>>>,
+    ) -> ControlFlow<Loaded<V>, Lead<V>> {
+        let key = &lead.key().key;
+        if let Some(entry) = self.stored_meanwhile(key, stale) {
+            lead.finish(Outcome::Ready(Arc::clone(&entry)));
+            return ControlFlow::Break(Ok(entry));
+        }
+        if let Some(error) = self.store.paused(key.as_bytes()) {
+            lead.finish(Outcome::Failed(error.clone()));
+            return ControlFlow::Break(Err(error));
+        }
+        ControlFlow::Continue(lead)
+    }
+
+    async fn lead<F, Fut, E>(
+        &self,
+        lead: Lead<V>,
+        load: F,
+        stale: Option<Arc<Entry<V>>>,
+    ) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Into<BoxError>,
+    {
+        let key = lead.key().key.clone();
+        match self.run(lead.scope(load())).await {
+            Ok(value) => {
+                let entry = self.keep(lead.ticket(), &key, value, || lead.is_current());
+                lead.finish(Outcome::Ready(Arc::clone(&entry)));
+                Ok(entry)
+            }
+            Err(error) => {
+                self.note_failure(lead.ticket(), &key, &error, lead.is_current());
+                lead.finish(Outcome::Failed(error.clone()));
+                self.fall_back(stale, error)
+            }
+        }
+    }
+
+    async fn load_alone<F, Fut, E>(
+        &self,
+        key: &Key,
+        load: F,
+        stale: Option<Arc<Entry<V>>>,
+    ) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Into<BoxError>,
+    {
+        let ticket = self.store.ticket(key.as_bytes());
+        match self.run(load()).await {
+            Ok(value) => Ok(self.keep(&ticket, key, value, || true)),
+            Err(error) => {
+                self.note_failure(&ticket, key, &error, true);
+                self.fall_back(stale, error)
+            }
+        }
+    }
+
+    /// Counts a failure, and remembers it unless it was overtaken: a load that began before an
+    /// invalidation says nothing to those who come after it.
+    fn note_failure(&self, ticket: &Ticket, key: &Key, error: &Error, current: bool) {
+        if current && !self.store.is_overtaken(ticket) {
+            self.store.failed(key, error.clone(), &self.policy);
+        } else {
+            self.store.record(Event::LoadFailed);
+        }
+    }
+
+    /// Runs a load to its end or its deadline.
+    async fn run<E: Into<BoxError>>(
+        &self,
+        load: impl Future<Output = Result<Option<V>, E>>,
+    ) -> Result<Option<V>, Error> {
+        self.store.record(Event::Load);
+        let limit = self.policy.work_limit();
+        let deadline = timer::later(timer::now(), limit);
+        match timer::until(deadline, load).await {
+            Some(loaded) => loaded.map_err(Error::load),
+            None => Err(Error::deadline(limit)),
+        }
+    }
+
+    /// Makes an entry of a loaded value, and stores it if it may be.
+    fn keep(
+        &self,
+        ticket: &Ticket,
+        key: &Key,
+        value: Option<V>,
+        is_current: impl FnOnce() -> bool,
+    ) -> Arc<Entry<V>> {
+        let size = value
+            .as_ref()
+            .map_or(Some(0), |value| self.size(value).ok());
+        let fits = size.is_some_and(|size| self.admits(size));
+        let life = match &value {
+            Some(_) => self.policy.life(self.store.random()),
+            None => self.policy.negative_life(self.store.random()),
+        };
+        let entry = self.new_entry(ticket, key, value, size.unwrap_or(0), life);
+        self.store.succeeded(key.as_bytes());
+        // Whether the turn is still this leader's is asked under the lock of the commit: so a leader
+        // that was overtaken cannot store after its successor did.
+        self.store.commit_with(ticket, |writer| {
+            if !is_current() {
+                self.store.record(Event::Refused);
+            } else if fits {
+                writer.put(key.clone(), Arc::clone(&entry));
+            } else {
+                writer.reject(key.as_bytes());
+            }
+        });
+        entry
+    }
+
+    pub(crate) fn new_entry(
+        &self,
+        ticket: &Ticket,
+        key: &Key,
+        value: Option<V>,
+        size: usize,
+        life: Life,
+    ) -> Arc<Entry<V>> {
+        self.store.entry(
+            ticket,
+            key,
+            NewEntry {
+                value,
+                size,
+                life,
+                groups: self.policy.group_names(),
+            },
+        )
+    }
+
+    pub(crate) fn admits(&self, size: usize) -> bool {
+        self.policy.size_limit().is_none_or(|limit| size <= limit)
+    }
+
+    /// A flight that landed between this caller's look-up and its lead has stored what it wants.
+    fn stored_meanwhile(&self, key: &Key, stale: Option<&Arc<Entry<V>>>) -> Option<Arc<Entry<V>>> {
+        let now = self.store.now();
+        let entry = self.store.lookup(key.as_bytes(), now)?;
+        let is_new = stale.is_none_or(|stale| !Arc::ptr_eq(stale, &entry));
+        let is_fresh = matches!(entry.freshness(now), Freshness::Fresh { .. });
+        (is_new && is_fresh).then_some(entry)
+    }
+
+    /// The stale entry, where one may be used in place of a failed load.
+    fn fall_back(&self, stale: Option<Arc<Entry<V>>>, error: Error) -> Loaded<V> {
+        match stale {
+            Some(entry)
+                if entry.is_current() && entry.freshness(self.store.now()) != Freshness::Dead =>
+            {
+                Ok(entry)
+            }
+            _ => Err(error),
+        }
+    }
+}

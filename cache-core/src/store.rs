@@ -1,0 +1,629 @@
+//! The store under a cache: memory, flights, generations, groups, as one.
+//!
+//! [`Cache`](crate::Cache) is its typed face. An engine with rules of its own, such as an HTTP cache,
+//! drives it directly, in this order:
+//!
+//! 1. [`lookup`](Store::lookup) what is stored; use it if its rules allow.
+//! 2. [`join`](Store::join) the flight of the key: lead, or [`wait`](Store::wait) for who leads.
+//! 3. A leader loads, within [`Lead::scope`], makes an [`entry`](Store::entry),
+//!    [commits](Store::commit) it and [finishes](Lead::finish). A leader that is dropped instead
+//!    passes its turn on.
+
+use crate::{
+    Error,
+    clock::{self, Clock, Moment, Random},
+    entry::{Entry, Freshness},
+    event::{Counters, Event, Stats},
+    flight::{self, Flights},
+    generation::{Generation, Generations},
+    group::{Groups, Tick},
+    key::Key,
+    memory::{Hashing, Memory, Removed},
+    pause::{Pauses, Unshared},
+    policy::{Life, Policy},
+    reentry, timer,
+};
+use std::{
+    cell::RefCell,
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A cheap handle to one store.
+pub struct Store<V>(Arc<Inner<V>>);
+
+struct Inner<V> {
+    memory: Memory<V>,
+    flights: Flights<FlightKey, Outcome<V>, Hashing>,
+    generations: Generations,
+    groups: Groups,
+    pauses: Pauses,
+    unshared: Unshared,
+    counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+/// What the flights of a store are told apart by: the key, and a lane for callers of one key that
+/// must not share an outcome. An invalidation of the key reaches all its lanes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FlightKey {
+    /// The key that is loaded.
+    pub key: Key,
+    /// The lane; `None` where there is one only.
+    pub lane: Option<Key>,
+}
+
+/// How a flight ended, for all in it.
+pub enum Outcome<V> {
+    /// It loaded this. It may have been too heavy, or too late, to be stored.
+    Ready(Arc<Entry<V>>),
+    /// It failed so.
+    Failed(Error),
+    /// What it loaded is for the leader alone; each for itself.
+    Unshared,
+}
+
+impl<V> Clone for Outcome<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Ready(entry) => Self::Ready(Arc::clone(entry)),
+            Self::Failed(error) => Self::Failed(error.clone()),
+            Self::Unshared => Self::Unshared,
+        }
+    }
+}
+
+impl<V> flight::Shared for Outcome<V> {
+    fn panicked() -> Self {
+        Self::Failed(Error::panicked())
+    }
+}
+
+/// When a load began, in the measures by which its result may be refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket {
+    hash: u64,
+    generation: Generation,
+    tick: Tick,
+    began: Moment,
+}
+
+/// What to store.
+#[derive(Debug)]
+pub struct NewEntry<V, G> {
+    /// The value; `None` for "there is none".
+    pub value: Option<V>,
+    /// Its weight in bytes.
+    pub size: usize,
+    /// Its lifetimes from now.
+    pub life: Life,
+    /// The groups it belongs to.
+    pub groups: G,
+}
+
+/// What a caller is, having [joined](Store::join).
+#[derive(Debug)]
+pub enum Join<V> {
+    /// It is to load.
+    Lead(Lead<V>),
+    /// Another loads: [wait](Store::wait).
+    Follow(Follower<V>),
+    /// Another has loaded this and is about to store it.
+    Known(Outcome<V>),
+    /// It is itself within the load of this key: waiting would never end.
+    Reentrant,
+}
+
+/// What came of [waiting](Store::wait).
+#[derive(Debug)]
+pub enum Waited<V> {
+    /// The outcome of the flight.
+    Known(Outcome<V>),
+    /// The leader gave up or ran out of time, and this caller is the next.
+    Lead(Lead<V>),
+    /// The wait limit passed.
+    TimedOut,
+}
+
+impl<V> Store<V> {
+    pub(crate) fn new(
+        capacity: u64,
+        largest: u64,
+        hashing: Hashing,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        /// Flights are rare beside hits; this many tables keep their locks apart.
+        const FLIGHT_TABLES: usize = 64;
+        let counters = Arc::new(Counters::default());
+        Self(Arc::new(Inner {
+            memory: Memory::new(capacity, largest, hashing.clone(), Arc::clone(&counters)),
+            flights: Flights::new(FLIGHT_TABLES, hashing.clone()),
+            generations: Generations::default(),
+            groups: Groups::default(),
+            pauses: Pauses::new(&hashing),
+            unshared: Unshared::new(&hashing),
+            counters,
+            clock,
+            random,
+        }))
+    }
+
+    /// The current moment of the store's clock.
+    pub fn now(&self) -> Moment {
+        self.0.clock.now()
+    }
+
+    /// The store's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    /// The store's randomness.
+    pub fn random(&self) -> &dyn Random {
+        &*self.0.random
+    }
+
+    /// The entry of `key`, fresh or stale, unless it is past every window or was invalidated.
+    pub fn lookup(&self, key: &[u8], now: Moment) -> Option<Arc<Entry<V>>> {
+        self.0.memory.get(key, now)
+    }
+
+    /// Whether XFetch picks this read of a fresh entry to refresh it.
+    pub fn is_due_early(&self, entry: &Entry<V>, now: Moment, policy: &Policy) -> bool {
+        let beta = policy.early_refresh_factor();
+        beta > 0.0 && entry.is_due_early(now, beta, clock::unit(self.random()))
+    }
+
+    /// Notes that a load of `key` begins, for a caller that loads without a flight.
+    pub fn ticket(&self, key: &[u8]) -> Ticket {
+        let hash = self.0.memory.hash(key);
+        Ticket {
+            hash,
+            generation: self.0.generations.current(hash),
+            tick: self.0.groups.tick(),
+            began: self.now(),
+        }
+    }
+
+    /// Joins the flight of `key`, or begins one; a leader's turn lasts `work_limit`.
+    pub fn join(&self, key: &FlightKey, work_limit: Duration) -> Join<V> {
+        if reentry::is_loading(self.id(), key) {
+            return Join::Reentrant;
+        }
+        let ticket = self.ticket(key.key.as_bytes());
+        let now = timer::now();
+        let generation = ticket.generation.number();
+        match self
+            .0
+            .flights
+            .join(key, generation, now, overdue(now, work_limit))
+        {
+            flight::Join::Lead(lead) if lead.passes() > 0 => Join::Lead(self.successor(lead)),
+            flight::Join::Lead(lead) => Join::Lead(self.lead(lead, ticket)),
+            flight::Join::Follow(follower) => Join::Follow(Follower(follower)),
+            flight::Join::Known(outcome) => Join::Known(outcome),
+        }
+    }
+
+    /// Leads a flight of `key` unless there is one; the turn lasts `work_limit`.
+    pub fn try_lead(&self, key: &FlightKey, work_limit: Duration) -> Option<Lead<V>> {
+        if reentry::is_loading(self.id(), key) {
+            return None;
+        }
+        let ticket = self.ticket(key.key.as_bytes());
+        let now = timer::now();
+        let generation = ticket.generation.number();
+        let deadline = overdue(now, work_limit);
+        let lead = self.0.flights.try_lead(key, generation, now, deadline)?;
+        Some(self.lead(lead, ticket))
+    }
+
+    /// Waits for the flight, for `wait_limit` at most. Who gets the turn has it for `work_limit`.
+    ///
+    /// Outside a tokio runtime there are no timers, and neither limit holds.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the flight whole.
+    pub async fn wait(
+        &self,
+        follower: Follower<V>,
+        wait_limit: Duration,
+        work_limit: Duration,
+    ) -> Waited<V> {
+        let until = timer::later(timer::now(), wait_limit);
+        let mut follower = pin!(follower.0);
+        loop {
+            let deadline = until.min(follower.deadline());
+            match timer::until(deadline, follower.as_mut()).await {
+                Some(flight::Turn::Known(outcome)) => return Waited::Known(outcome),
+                Some(flight::Turn::Lead(lead)) => {
+                    lead.renew(overdue(timer::now(), work_limit));
+                    return Waited::Lead(self.successor(lead));
+                }
+                None => {
+                    let now = timer::now();
+                    if let Some(lead) = follower.take_over(now, overdue(now, work_limit)) {
+                        return Waited::Lead(self.successor(lead));
+                    }
+                    if now >= until {
+                        return Waited::TimedOut;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs a load of `key` so that, should it ask for the same key, it is told so instead of waiting
+    /// for itself.
+    pub fn scope<F: Future>(&self, key: &FlightKey, load: F) -> impl Future<Output = F::Output> + use<F, V> {
+        reentry::scope(self.id(), key.clone(), load)
+    }
+
+    /// Makes an entry of what was loaded under `ticket`.
+    pub fn entry<G, N>(&self, ticket: &Ticket, key: &Key, new: NewEntry<V, G>) -> Arc<Entry<V>>
+    where
+        G: IntoIterator<Item = N>,
+        N: AsRef<str>,
+    {
+        self.0.entry(ticket, key, new, self.now())
+    }
+
+    /// Stores an entry; false where an invalidation came since the ticket, or it cannot be kept.
+    pub fn commit(&self, ticket: &Ticket, key: Key, entry: Arc<Entry<V>>) -> bool {
+        self.commit_with(ticket, |writer| writer.put(key, entry))
+            .unwrap_or(false)
+    }
+
+    /// Runs `commit`, which may read and store several entries as one step, unless an invalidation of
+    /// the ticket's key came since. It runs under a lock: it must be short, and use nothing of the
+    /// store but its [`Writer`].
+    pub fn commit_with<R>(
+        &self,
+        ticket: &Ticket,
+        commit: impl FnOnce(&Writer<'_, V>) -> R,
+    ) -> Option<R> {
+        let writer = self.writer();
+        let committed = self
+            .0
+            .generations
+            .commit(ticket.hash, ticket.generation, || commit(&writer));
+        if committed.is_none() {
+            self.record(Event::Refused);
+        }
+        committed
+    }
+
+    /// Stores a value that is not the result of a load: whatever load of the key is under way is
+    /// refused.
+    pub fn overwrite(&self, key: Key, entry: Arc<Entry<V>>) -> bool {
+        let hash = self.0.memory.hash(key.as_bytes());
+        let name = key.clone();
+        let writer = self.writer();
+        let stored = self
+            .0
+            .generations
+            .invalidate(hash, || writer.put(key, entry));
+        self.0.pauses.forget(name.as_bytes());
+        stored
+    }
+
+    /// Removes the entry of `key` and refuses every load of it that is under way. Says whether there
+    /// was one.
+    pub fn invalidate(&self, key: &[u8]) -> bool {
+        self.record(Event::Invalidated);
+        let hash = self.0.memory.hash(key);
+        let writer = self.writer();
+        let was_there = self.0.generations.invalidate(hash, || writer.take(key));
+        self.0.pauses.forget(key);
+        was_there
+    }
+
+    /// Makes every entry of the group invalid, and what loads under way bring into it.
+    pub fn invalidate_group(&self, name: &str) {
+        self.record(Event::Invalidated);
+        self.0.groups.invalidate(name);
+    }
+
+    /// Removes the entries whose keys match, refuses every load that is under way, and says how many
+    /// entries those were. Time is proportional to all entries. `matches` runs under a lock: it must
+    /// not use the store.
+    pub fn invalidate_matching(&self, matches: impl Fn(&[u8]) -> bool) -> usize {
+        self.record(Event::Invalidated);
+        self.0.generations.invalidate_all();
+        let removed = self.0.memory.remove_matching(matches);
+        // Between the two a leader may have found an entry that was about to go, and be handing it
+        // to its followers: who comes from now on must not join that flight.
+        self.0.generations.invalidate_all();
+        self.0.pauses.clear();
+        removed
+    }
+
+    /// The moment of this call, in invalidations of groups.
+    pub(crate) fn tick(&self) -> Tick {
+        self.0.groups.tick()
+    }
+
+    /// Whether an invalidation of the key came since the ticket.
+    pub(crate) fn is_overtaken(&self, ticket: &Ticket) -> bool {
+        self.0.generations.current(ticket.hash) != ticket.generation
+    }
+
+    fn writer(&self) -> Writer<'_, V> {
+        Writer {
+            inner: &self.0,
+            now: self.now(),
+            removed: RefCell::default(),
+        }
+    }
+
+    /// The remembered failure of `key`, while the pause after it lasts.
+    pub fn paused(&self, key: &[u8]) -> Option<Error> {
+        self.0.pauses.current(key, self.now())
+    }
+
+    /// Remembers that a load of `key` failed.
+    pub fn failed(&self, key: &Key, error: Error, policy: &Policy) {
+        self.record(Event::LoadFailed);
+        self.0
+            .pauses
+            .failed(key, error, policy, self.now(), self.random());
+    }
+
+    /// Forgets earlier failures of `key`.
+    pub fn succeeded(&self, key: &[u8]) {
+        self.0.pauses.forget(key);
+    }
+
+    /// Remembers for `lasting` that outcomes of this flight cannot be shared.
+    pub fn mark_unshared(&self, key: FlightKey, lasting: Duration) {
+        self.0.unshared.mark(key, self.now(), lasting);
+    }
+
+    /// Whether outcomes of this flight could not be shared lately.
+    pub fn is_unshared(&self, key: &FlightKey) -> bool {
+        self.0.unshared.is_marked(key, self.now())
+    }
+
+    /// Forgets that outcomes of this flight could not be shared.
+    pub fn mark_shared(&self, key: &FlightKey) {
+        self.0.unshared.forget(key);
+    }
+
+    /// Counts an event.
+    pub fn record(&self, event: Event) {
+        self.0.counters.record(event);
+    }
+
+    /// The counts so far, and what is held now.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            entries: self.0.memory.len() as u64,
+            bytes: self.0.memory.weight(),
+            flights: self.0.flights.len() as u64,
+            ..Stats::of(&self.0.counters)
+        }
+    }
+
+    /// Whether both are handles to one store.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    fn lead(&self, lead: FlightLead<V>, ticket: Ticket) -> Lead<V> {
+        Lead {
+            lead,
+            ticket,
+            store: self.id(),
+        }
+    }
+
+    /// The lead of one who took over: its load begins now, not when it came.
+    fn successor(&self, lead: FlightLead<V>) -> Lead<V> {
+        let ticket = self.ticket(lead.key().key.as_bytes());
+        self.lead(lead, ticket)
+    }
+}
+
+impl<V> Inner<V> {
+    fn entry<G, N>(
+        &self,
+        ticket: &Ticket,
+        key: &Key,
+        new: NewEntry<V, G>,
+        now: Moment,
+    ) -> Arc<Entry<V>>
+    where
+        G: IntoIterator<Item = N>,
+        N: AsRef<str>,
+    {
+        let earlier = self.memory.peek(key.as_bytes()).map(|entry| entry.cost());
+        let cost = smoothed(earlier, now.since(ticket.began)).min(new.life.fresh / 4);
+        let groups = self.groups.join(ticket.tick, new.groups);
+        let weight = Memory::<V>::weigh(key, new.size).saturating_add(groups.weight());
+        Arc::new(Entry::new(new.value, now, new.life, cost, groups, weight))
+    }
+}
+
+type FlightLead<V> = flight::Lead<FlightKey, Outcome<V>, Hashing>;
+
+/// When a turn that begins now is over.
+///
+/// A leader that is alive ends its load itself at the work limit, and its followers share that
+/// failure. The grace lets it: without it they would wake with the leader, and one would load again.
+fn overdue(now: Instant, work_limit: Duration) -> Instant {
+    const GRACE: Duration = Duration::from_millis(10);
+    timer::later(now, work_limit.saturating_add(GRACE))
+}
+
+/// An average that follows changes within a few loads.
+fn smoothed(earlier: Option<Duration>, measured: Duration) -> Duration {
+    earlier.map_or(measured, |earlier| {
+        earlier.saturating_mul(3).saturating_add(measured) / 4
+    })
+}
+
+impl<V> Clone for Store<V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<V> fmt::Debug for Store<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("memory", &self.0.memory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads and stores within one [commit](Store::commit_with).
+pub struct Writer<'a, V> {
+    inner: &'a Inner<V>,
+    now: Moment,
+    /// Dropped with the writer, after the lock.
+    removed: RefCell<Removed<V>>,
+}
+
+impl<V> Writer<'_, V> {
+    /// The entry of `key` as it is.
+    pub fn current(&self, key: &[u8]) -> Option<Arc<Entry<V>>> {
+        let entry = self.inner.memory.peek(key)?;
+        self.is_alive(&entry).then_some(entry)
+    }
+
+    /// Makes an entry, as [`Store::entry`] does.
+    pub fn entry<G, N>(&self, ticket: &Ticket, key: &Key, new: NewEntry<V, G>) -> Arc<Entry<V>>
+    where
+        G: IntoIterator<Item = N>,
+        N: AsRef<str>,
+    {
+        self.inner.entry(ticket, key, new, self.now)
+    }
+
+    /// Removes an entry.
+    pub fn remove(&self, key: &[u8]) {
+        self.take(key);
+    }
+
+    /// Notes that what was loaded is too heavy to be kept; an earlier entry, which it supersedes,
+    /// goes.
+    pub(crate) fn reject(&self, key: &[u8]) {
+        self.take(key);
+        self.inner.counters.record(Event::Evicted);
+    }
+
+    fn take(&self, key: &[u8]) -> bool {
+        self.inner
+            .memory
+            .remove(key, &mut self.removed.borrow_mut())
+    }
+
+    /// Stores an entry. False where it has no lifetime, was invalidated by group, or is too heavy;
+    /// an earlier entry of the key, which it supersedes, is removed then too.
+    pub fn put(&self, key: Key, entry: Arc<Entry<V>>) -> bool {
+        let mut removed = self.removed.borrow_mut();
+        if !self.is_alive(&entry) {
+            self.inner.memory.remove(key.as_bytes(), &mut removed);
+            removed.push(key, entry);
+            return false;
+        }
+        let stored = self.inner.memory.insert(key, entry, &mut removed);
+        if stored {
+            self.inner.counters.record(Event::Stored);
+        }
+        stored
+    }
+
+    fn is_alive(&self, entry: &Entry<V>) -> bool {
+        entry.is_current() && entry.freshness(self.now) != Freshness::Dead
+    }
+}
+
+impl<V> fmt::Debug for Writer<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+/// The right, and the duty, to load one key. Dropping it passes the turn to one who waits.
+pub struct Lead<V> {
+    lead: FlightLead<V>,
+    ticket: Ticket,
+    store: usize,
+}
+
+impl<V> Lead<V> {
+    /// What is to be loaded.
+    pub fn key(&self) -> &FlightKey {
+        self.lead.key()
+    }
+
+    /// When this load began.
+    pub fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// How many leaders of this flight came before, and gave up or ran out of time.
+    pub fn predecessors(&self) -> u64 {
+        self.lead.passes()
+    }
+
+    /// Whether nobody has taken over since.
+    pub fn is_current(&self) -> bool {
+        self.lead.is_current()
+    }
+
+    /// Runs the load so that, should it ask for the same key, it is told so instead of waiting for
+    /// itself.
+    pub fn scope<F: Future>(&self, load: F) -> impl Future<Output = F::Output> + use<F, V> {
+        reentry::scope(self.store, self.key().clone(), load)
+    }
+
+    /// Hands the outcome to those who wait, and to those who come until the lead is dropped. False
+    /// where another has taken over.
+    pub fn announce(&self, outcome: Outcome<V>) -> bool {
+        self.lead.announce(outcome)
+    }
+
+    /// Hands the outcome to those who wait and ends the flight. False where another has taken over.
+    pub fn finish(self, outcome: Outcome<V>) -> bool {
+        self.lead.finish(outcome)
+    }
+}
+
+impl<V> fmt::Debug for Lead<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lead")
+            .field("key", self.key())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One who waits for another's load.
+pub struct Follower<V>(flight::Follower<FlightKey, Outcome<V>, Hashing>);
+
+impl<V> fmt::Debug for Follower<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").finish_non_exhaustive()
+    }
+}
+
+impl<V> fmt::Debug for Outcome<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(entry) => f.debug_tuple("Ready").field(entry).finish(),
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+            Self::Unshared => f.write_str("Unshared"),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+use super::{CacheLayer, CacheService};
+use crate::{
+    engine::Shared, http::cache_status::CacheStatus, policy::Policy, purge::Purger,
+    routing::Routing,
+};
+use cache_core::{
+    Error, Stats, StoreBuilder,
+    clock::{Clock, Random},
+};
+use std::{fmt, marker::PhantomData, sync::Arc};
+use tower_layer::Layer;
+
+/// One HTTP cache. A cheap handle: clones, and all layers made of it, share one store.
+///
+/// It is itself a layer, with the policy [`Policy::from_headers`]: it stores what responses say may
+/// be stored. [`policy`](Self::policy) makes layers for routes that say more.
+///
+/// ```
+/// use cache_tower::{HttpCache, Policy, minutes};
+/// use tower::{ServiceBuilder, service_fn};
+/// # use http::{Request, Response};
+/// # use http_body_util::{Empty, Full};
+/// # use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), cache_core::Error> {
+/// let cache = HttpCache::new();
+/// let service = ServiceBuilder::new()
+///     .layer(cache.policy(Policy::ttl(minutes(5))))
+///     .service(service_fn(|_: Request<Empty<bytes::Bytes>>| async {
+///         Ok::<_, std::convert::Infallible>(Response::new(Full::from("made once")))
+///     }));
+///
+/// for answered in ["fwd=uri-miss", "hit"] {
+///     let request = Request::get("http://localhost/").body(Empty::new()).unwrap();
+///     let response = service.clone().oneshot(request).await.unwrap();
+///     let status = response.headers()["cache-status"].to_str().unwrap();
+///     assert!(status.starts_with(&format!("cache-tower;{answered};ttl=")), "{status}");
+/// }
+/// assert_eq!(cache.stats().hits, 1);
+/// # Ok(()) }
+/// ```
+pub struct HttpCache<R> {
+    pub(super) shared: Arc<Shared>,
+    default: CacheLayer<R>,
+}
+
+impl<R: Routing> HttpCache<R> {
+    /// A cache with the defaults named at the [builder](HttpCacheBuilder)'s setters.
+    pub fn new() -> Self {
+        Self::builder().build().expect("the defaults are accepted")
+    }
+
+    /// Begins a cache.
+    pub fn builder() -> HttpCacheBuilder<R> {
+        HttpCacheBuilder::new()
+    }
+
+    /// A layer of this cache with a policy of its own.
+    ///
+    /// # Panics
+    ///
+    /// When the policy is impossible, with the words of [`try_policy`](Self::try_policy)'s error:
+    /// policies are written in code, where routes are declared.
+    pub fn policy(&self, policy: Policy) -> CacheLayer<R> {
+        match self.try_policy(policy) {
+            Ok(layer) => layer,
+            #[allow(
+                clippy::panic,
+                reason = "documented, as a router panics on a route it cannot parse"
+            )]
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// As [`policy`](Self::policy), for policies that are not known to be possible.
+    ///
+    /// # Errors
+    ///
+    /// [`is_config`](Error::is_config), naming each setting that cannot work and what is accepted.
+    pub fn try_policy(&self, policy: Policy) -> Result<CacheLayer<R>, Error> {
+        policy.validate()?;
+        Ok(CacheLayer::new(Arc::clone(&self.shared), policy))
+    }
+
+    /// Something to purge with, to keep where no request is at hand.
+    pub fn purger(&self) -> Purger {
+        Purger::new(&self.shared)
+    }
+
+    /// The counts so far, and what is held now.
+    pub fn stats(&self) -> Stats {
+        self.shared.store.stats()
+    }
+}
+
+impl<R: Routing> Default for HttpCache<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R> Clone for HttpCache<R> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            default: self.default.clone(),
+        }
+    }
+}
+
+impl<R> fmt::Debug for HttpCache<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpCache")
+            .field("store", &self.shared.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Layer<S> for HttpCache<R> {
+    type Service = CacheService<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        self.default.layer(inner)
+    }
+}
+
+/// Builds an [`HttpCache`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct HttpCacheBuilder<R> {
+    store: StoreBuilder,
+    name: Option<String>,
+    scheme: String,
+    max_body: u64,
+    max_refreshes: usize,
+    routing: PhantomData<fn() -> R>,
+}
+
+impl<R: Routing> HttpCacheBuilder<R> {
+    fn new() -> Self {
+        Self {
+            store: StoreBuilder::new(),
+            name: Some("cache-tower".to_owned()),
+            scheme: "http".to_owned(),
+            max_body: 1024 * 1024,
+            max_refreshes: 64,
+            routing: PhantomData,
+        }
+    }
+
+    /// The bytes that memory may hold, keys and bookkeeping included. Default: 64 MiB.
+    pub fn capacity(mut self, bytes: u64) -> Self {
+        self.store = self.store.capacity(bytes);
+        self
+    }
+
+    /// The largest body that is kept, in bytes; a larger one is passed on as it comes. It must fit,
+    /// with its fields, into a quarter of the capacity. Default: 1 MiB.
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// So many refreshes run in the background at a time; beyond that stale responses are given out
+    /// without one. Accepted: 1 or more. Default: 64.
+    pub fn max_refreshes(mut self, most: usize) -> Self {
+        self.max_refreshes = most;
+        self
+    }
+
+    /// The scheme of requests whose URI names none, as those of HTTP/1.1: `https` where TLS ends
+    /// before the service. Default: `http`.
+    pub fn scheme(mut self, scheme: impl Into<String>) -> Self {
+        self.scheme = scheme.into();
+        self
+    }
+
+    /// The name of this cache in the Cache-Status field (RFC 9211); an RFC 9651 token. Default:
+    /// `cache-tower`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sends no Cache-Status field. Default: it is sent.
+    pub fn without_cache_status(mut self) -> Self {
+        self.name = None;
+        self
+    }
+
+    /// The clock of lifetimes and dates. Default: the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.store = self.store.clock(clock);
+        self
+    }
+
+    /// The randomness of jitter and early refresh. Default: the machine's.
+    pub fn random(mut self, random: impl Random) -> Self {
+        self.store = self.store.random(random);
+        self
+    }
+
+    /// Makes the hashes of all keys equal, to test that keys are told apart without them.
+    #[cfg(feature = "test-util")]
+    pub fn colliding_hashes(mut self) -> Self {
+        self.store = self.store.colliding_hashes();
+        self
+    }
+
+    /// Builds the cache.
+    ///
+    /// # Errors
+    ///
+    /// [`is_config`](Error::is_config), naming a setting that cannot work and what is accepted.
+    pub fn build(self) -> Result<HttpCache<R>, Error> {
+        /// Beside the body: fields at their largest, with what a map spends on them.
+        const HEAD: u64 = 128 * 1024;
+        if self.max_body == 0 || self.max_refreshes == 0 {
+            return Err(Error::config(
+                "max_body or max_refreshes is 0; accepted is 1 or more",
+            ));
+        }
+        let scheme = match self.scheme.as_str() {
+            "http" => "http",
+            "https" => "https",
+            other => {
+                return Err(Error::config(format!(
+                    "scheme is `{other}`; accepted are `http` and `https`"
+                )));
+            }
+        };
+        let status = match self.name {
+            None => None,
+            Some(name) => Some(CacheStatus::new(&name).ok_or_else(|| {
+                Error::config(format!("name is `{name}`; accepted is a token: letters, digits and !#$%&'*+-.^_`|~:/, beginning with a letter"))
+            })?),
+        };
+        let shared = Arc::new(Shared {
+            store: self
+                .store
+                .max_entry(self.max_body.saturating_add(HEAD))
+                .build()
+                .map_err(|error| {
+                    Error::config(format!(
+                        "{error}; max_entry is max_body and {HEAD} bytes for its fields"
+                    ))
+                })?,
+            status,
+            scheme,
+            max_body: self.max_body,
+            max_refreshes: self.max_refreshes,
+            refreshes: Default::default(),
+            alone: Default::default(),
+            has_longer_keys: Default::default(),
+        });
+        let default = CacheLayer::new(Arc::clone(&shared), Policy::from_headers());
+        Ok(HttpCache { shared, default })
+    }
+}
+
+impl<R> fmt::Debug for HttpCacheBuilder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpCacheBuilder")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}

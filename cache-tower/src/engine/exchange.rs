@@ -1,0 +1,395 @@
+//! One request that was forwarded, and what becomes of its response.
+
+use super::{
+    FillJob, Outer, Plan, Shared, UNSHARED,
+    commit::{Keep, uri_group},
+    fill_job::{Drained, drain},
+    nested::{self, Slot},
+};
+use crate::{
+    body::{ResponseBody, Rest},
+    fill::Fill,
+    groups::Groups,
+    http::{
+        admit::{Admission, Pass, Received, Terms, admit},
+        cache_status::{Decision, Then, Ttl},
+        response::ResponseFacts,
+    },
+    policy::Policy,
+    stored::{Answer, CACHE_STATUS, Head, Stored},
+};
+use bytes::Bytes;
+use cache_core::{
+    BoxError, Error, Event,
+    clock::Moment,
+    store::{Lead, Outcome, Ticket},
+};
+use http::{Extensions, HeaderMap, Response, StatusCode, response};
+use http_body::{Body, Frame};
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+pub(super) struct Exchange {
+    shared: Arc<Shared>,
+    policy: Arc<Policy>,
+    plan: Plan,
+    lead: Slot,
+    ticket: Ticket,
+    collapsed: Option<bool>,
+    forwarded: Moment,
+    /// What the request has, for the fields that the response says it varies by.
+    request_headers: HeaderMap,
+}
+
+/// What became of it.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
+pub(super) enum Settled<B> {
+    /// The response goes to the client; the job takes in its body where that is still coming.
+    Response(Response<ResponseBody<B>>, Option<FillJob<B>>),
+    /// The origin failed, and this stands in.
+    Stale(Answer),
+}
+
+impl Exchange {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        policy: Arc<Policy>,
+        plan: Plan,
+        lead: Option<Lead<Stored>>,
+        collapsed: Option<bool>,
+        headers: &HeaderMap,
+    ) -> Self {
+        let alone = || shared.store.ticket(plan.key.as_bytes());
+        let ticket = lead.as_ref().map_or_else(alone, |lead| *lead.ticket());
+        let forwarded = shared.store.now();
+        let request_headers = headers.clone();
+        Self {
+            shared,
+            policy,
+            plan,
+            lead: Arc::new(Mutex::new(lead)),
+            ticket,
+            collapsed,
+            forwarded,
+            request_headers,
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The mark for the request, by which an inner layer of this cache knows the flight.
+    pub(super) fn marker(&self, is_refresh: bool) -> Outer {
+        Outer::new(
+            &self.shared.store,
+            &self.plan.flight,
+            &self.lead,
+            is_refresh,
+        )
+    }
+
+    /// Runs the forwarding so that the handler, should it ask for its own URL, does not wait for
+    /// itself.
+    pub(super) fn scope<F: Future>(&self, forward: F) -> impl Future<Output = F::Output> + use<F> {
+        self.shared.store.scope(&self.plan.flight, forward)
+    }
+
+    /// The origin failed. What is stale answers, where it may; else one of those who wait tries in
+    /// its turn, and if that fails too the others share the failure.
+    pub(super) fn failed(&mut self) -> Option<Answer> {
+        let error = Error::load("the origin failed");
+        self.shared
+            .store
+            .failed(&self.plan.key, error.clone(), self.policy.life());
+        let stale = super::stale_answer(&self.shared, &self.plan);
+        match nested::take(&self.lead) {
+            Some(lead) if stale.is_none() && lead.predecessors() == 0 => drop(lead),
+            Some(lead) => {
+                lead.finish(Outcome::Failed(error));
+            }
+            None => {}
+        }
+        stale
+    }
+
+    /// Decides about a response and does what follows from it.
+    pub(super) async fn settle<B>(&mut self, response: Response<B>) -> Settled<B>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let (mut parts, body) = response.into_parts();
+        if nested::was_decided(&mut parts.extensions, &self.shared.store) {
+            self.release();
+            return self.pass(parts, body, Then::DecidedWithin);
+        }
+        self.shared.store.record(Event::Load);
+        if is_failure(parts.status) {
+            return match self.failed() {
+                Some(stale) => Settled::Stale(stale),
+                None => self.pass(parts, body, Then::Failed),
+            };
+        }
+        let policy = self.policy_of(&mut parts.extensions);
+        let groups = self.groups(&policy, &mut parts.extensions);
+        let received = Received {
+            at: self.shared.store.clock().wall(),
+            delay: self.shared.store.now().since(self.forwarded),
+            max_body: self.shared.max_body,
+            groups_known: groups.is_some(),
+        };
+        let facts = ResponseFacts::read(parts.status, &parts.headers);
+        match admit(&self.plan.facts, &facts, &policy, received) {
+            Admission::Store(terms) => {
+                self.keep(
+                    parts,
+                    body,
+                    self.jittered(terms, &policy),
+                    groups.unwrap_or_default(),
+                )
+                .await
+            }
+            Admission::Pass(reason) => {
+                self.release();
+                self.pass(parts, body, Then::Passed(reason))
+            }
+        }
+    }
+
+    /// The handler's own policy for this response, else the layer's. An impossible one stores nothing.
+    fn policy_of(&self, extensions: &mut Extensions) -> Arc<Policy> {
+        match extensions.remove::<Policy>() {
+            None => Arc::clone(&self.policy),
+            Some(own) if own.validate().is_ok() => Arc::new(own),
+            Some(_) => Arc::new(Policy::off()),
+        }
+    }
+
+    fn jittered(&self, mut terms: Terms, policy: &Policy) -> Terms {
+        terms.life.fresh = policy
+            .life()
+            .jittered(terms.life.fresh, self.shared.store.random());
+        terms
+    }
+
+    /// All groups of the response: the route's, the handler's, and the URI's own where its key says
+    /// more than the URI. `None` where one cannot be named.
+    fn groups(&self, policy: &Policy, extensions: &mut Extensions) -> Option<Vec<String>> {
+        let of_route = |name: &str| {
+            self.plan
+                .parameters
+                .iter()
+                .find(|(known, _)| **known == *name)
+                .map(|(_, value)| value.clone())
+        };
+        let mut names: Vec<String> = policy
+            .groups()
+            .iter()
+            .map(|group| group.fill(of_route))
+            .collect::<Option<_>>()?;
+        if let Some(groups) = extensions.remove::<Groups>() {
+            names.extend(groups.into_names());
+        }
+        if !Groups::are_within_limits(&names) {
+            return None;
+        }
+        if let Some(uri) = self.plan.key.as_bytes().get(..self.plan.uri_length)
+            && uri.len() < self.plan.key.as_bytes().len()
+        {
+            names.push(uri_group(uri));
+        }
+        Some(names)
+    }
+
+    /// The response is its own client's alone: who waits goes by itself, and so do others for a while.
+    fn release(&self) {
+        if let Some(lead) = nested::take(&self.lead) {
+            self.shared
+                .store
+                .mark_unshared(self.plan.flight.clone(), UNSHARED);
+            lead.finish(Outcome::Unshared);
+        }
+    }
+
+    fn pass<B>(&self, parts: response::Parts, body: B, then: Then) -> Settled<B> {
+        self.respond(parts, ResponseBody::pass(body), then, None)
+    }
+
+    fn respond<B>(
+        &self,
+        mut parts: response::Parts,
+        body: ResponseBody<B>,
+        then: Then,
+        job: Option<FillJob<B>>,
+    ) -> Settled<B> {
+        if let (Some(status), true) = (&self.shared.status, then != Then::DecidedWithin) {
+            let decision = Decision::Forward {
+                why: self.plan.why,
+                collapsed: self.collapsed,
+                then,
+            };
+            parts.headers.append(CACHE_STATUS, status.value(decision));
+        }
+        if self.plan.outer.is_some() {
+            nested::mark_decided(&mut parts.extensions, &self.shared.store);
+        }
+        Settled::Response(Response::from_parts(parts, body), job)
+    }
+
+    /// Takes in the body: at once where it is ready, else by a job. The client gets each frame as it
+    /// comes, either way.
+    async fn keep<B>(
+        &mut self,
+        parts: response::Parts,
+        body: B,
+        terms: Terms,
+        groups: Vec<String>,
+    ) -> Settled<B>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let exact = body.size_hint().exact();
+        let declared = terms.length.or(exact);
+        let disagree = exact.is_some() && exact != declared;
+        if disagree || declared.is_some_and(|length| length > self.shared.max_body) {
+            self.release();
+            let reason = if disagree {
+                Pass::Length
+            } else {
+                Pass::TooLarge
+            };
+            return self.pass(parts, body, Then::Passed(reason));
+        }
+        let mut body = Box::pin(body);
+        let drained =
+            poll_fn(|cx| Poll::Ready(drain(body.as_mut(), self.shared.max_body, cx))).await;
+        let ttl = Ttl::left(terms.life.fresh);
+        let keep = Keep {
+            key: self.plan.key.clone(),
+            ticket: self.ticket,
+            head: Head::of(&parts),
+            terms,
+            declared,
+            request_headers: std::mem::take(&mut self.request_headers),
+            groups,
+        };
+        match drained {
+            Drained::Whole(frames) if keep.is_whole(&frames) => {
+                let then = self.commit(&keep, &frames, ttl);
+                self.respond(parts, ResponseBody::replay(frames, None), then, None)
+            }
+            // Longer or shorter than declared, or with trailers: as it is, to this client only.
+            Drained::Whole(frames) => {
+                let reason = if frames.iter().all(Frame::is_data) {
+                    Pass::Length
+                } else {
+                    Pass::Trailers
+                };
+                self.unfit(parts, frames, None, reason)
+            }
+            Drained::TooLarge(frames) => {
+                self.unfit(parts, frames, Some(Rest::Body(body)), Pass::TooLarge)
+            }
+            Drained::Failed(frames, error) => {
+                self.failed();
+                self.respond(
+                    parts,
+                    ResponseBody::replay(frames, Some(Rest::Error(error))),
+                    Then::Failed,
+                    None,
+                )
+            }
+            // Without a runtime there is nobody to run the job.
+            Drained::Partly(frames) if tokio::runtime::Handle::try_current().is_err() => {
+                self.unfit(parts, frames, Some(Rest::Body(body)), Pass::Stream)
+            }
+            Drained::Partly(frames) => self.fill(parts, frames, body, keep, ttl),
+        }
+    }
+
+    fn commit(&self, keep: &Keep, frames: &VecDeque<Frame<Bytes>>, ttl: Ttl) -> Then {
+        let lead = nested::take(&self.lead);
+        let current = lead.as_ref().is_none_or(Lead::is_current);
+        let (entry, stored) = keep.commit(
+            &self.shared,
+            frames.iter().filter_map(Frame::data_ref),
+            current,
+        );
+        self.shared.store.succeeded(keep.key.as_bytes());
+        match lead {
+            Some(lead) => {
+                lead.finish(Outcome::Ready(entry));
+            }
+            None => self.shared.store.mark_shared(&self.plan.flight),
+        }
+        if stored {
+            Then::Stored { ttl }
+        } else {
+            Then::Overtaken
+        }
+    }
+
+    fn unfit<B>(
+        &self,
+        parts: response::Parts,
+        frames: VecDeque<Frame<Bytes>>,
+        rest: Option<Rest<B>>,
+        reason: Pass,
+    ) -> Settled<B>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        self.release();
+        self.respond(
+            parts,
+            ResponseBody::replay(frames, rest),
+            Then::Passed(reason),
+            None,
+        )
+    }
+
+    /// The rest of the body comes in by a job. Where its length is known to be one that is kept, those
+    /// who wait read along from now on; else they are told at its end.
+    fn fill<B>(
+        &mut self,
+        parts: response::Parts,
+        frames: VecDeque<Frame<Bytes>>,
+        body: Pin<Box<B>>,
+        keep: Keep,
+        ttl: Ttl,
+    ) -> Settled<B>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let lead = nested::take(&self.lead);
+        let fill = Arc::new(Fill::new(keep.declared));
+        frames.into_iter().for_each(|frame| fill.push(frame));
+        if let Some(lead) = lead.as_ref().filter(|_| keep.declared.is_some()) {
+            lead.announce(Outcome::Ready(keep.announcement(&self.shared, &fill)));
+        }
+        let handover = Arc::new(Mutex::new(None));
+        let reader = ResponseBody::leading(fill.reader(), Arc::clone(&handover));
+        let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(&self.policy));
+        let job = FillJob::new(
+            shared,
+            self.plan.flight.clone(),
+            keep,
+            lead,
+            fill,
+            body,
+            handover,
+            policy,
+        );
+        self.respond(parts, reader, Then::Stored { ttl }, Some(job))
+    }
+}
+
+/// The statuses for which a stale response may stand in (RFC 5861 §4).
+fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}

@@ -1,0 +1,237 @@
+//! Taking in the body of a response: at once as far as it is ready, then by a job of its own.
+
+use super::{Shared, UNSHARED, commit::Keep};
+use crate::{
+    body::{Handover, Rest},
+    fill::{End, Fill},
+    policy::Policy,
+    stored::Stored,
+};
+use bytes::Bytes;
+use cache_core::{
+    BoxError, Error,
+    store::{FlightKey, Lead, Outcome},
+};
+use http_body::{Body, Frame};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, PoisonError},
+    task::{Context, Poll},
+};
+
+/// What of a body was ready.
+pub(super) enum Drained {
+    /// All of it.
+    Whole(VecDeque<Frame<Bytes>>),
+    /// Some; more is to come.
+    Partly(VecDeque<Frame<Bytes>>),
+    /// More than is kept.
+    TooLarge(VecDeque<Frame<Bytes>>),
+    /// It failed after these.
+    Failed(VecDeque<Frame<Bytes>>, BoxError),
+}
+
+/// Takes what is ready of a body, and not much more than `most` bytes.
+pub(super) fn drain<B>(mut body: Pin<&mut B>, most: u64, cx: &mut Context<'_>) -> Drained
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let mut frames = VecDeque::new();
+    let mut length = 0;
+    loop {
+        match body.as_mut().poll_frame(cx) {
+            Poll::Pending => return Drained::Partly(frames),
+            Poll::Ready(None) => return Drained::Whole(frames),
+            Poll::Ready(Some(Err(error))) => return Drained::Failed(frames, error.into()),
+            Poll::Ready(Some(Ok(frame))) => {
+                length += frame.data_ref().map_or(0, |data| data.len() as u64);
+                frames.push_back(frame);
+                if length > most {
+                    return Drained::TooLarge(frames);
+                }
+            }
+        }
+    }
+}
+
+/// The job of taking in a body, until its end, its deadline, or too many bytes. It goes on when the
+/// client that asked has left.
+///
+/// Dropped before its end, it cuts off those who read along and passes the turn on.
+pub(crate) struct FillJob<B> {
+    shared: Arc<Shared>,
+    flight: FlightKey,
+    keep: Keep,
+    lead: Option<Lead<Stored>>,
+    fill: Arc<Fill>,
+    body: Option<Pin<Box<B>>>,
+    handover: Handover<B>,
+    data: Vec<Bytes>,
+    length: u64,
+    has_trailers: bool,
+    policy: Arc<Policy>,
+}
+
+impl<B> FillJob<B> {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "it takes over what the exchange gathered"
+    )]
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        flight: FlightKey,
+        keep: Keep,
+        lead: Option<Lead<Stored>>,
+        fill: Arc<Fill>,
+        body: Pin<Box<B>>,
+        handover: Handover<B>,
+        policy: Arc<Policy>,
+    ) -> Self {
+        let data = fill.data();
+        let length = data.iter().map(|data| data.len() as u64).sum();
+        let has_trailers = fill.has_trailers();
+        Self {
+            shared,
+            flight,
+            keep,
+            lead,
+            fill,
+            body: Some(body),
+            handover,
+            data,
+            length,
+            has_trailers,
+            policy,
+        }
+    }
+}
+
+/// How the coming in ended.
+enum Ended {
+    /// With the end of the body.
+    Whole,
+    /// With something that cannot be kept.
+    Unfit,
+    /// With an error.
+    Failed(BoxError),
+}
+
+impl<B> FillJob<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Runs the job to its end.
+    pub(crate) async fn run(mut self) {
+        let limit = self.policy.life().work_limit();
+        match tokio::time::timeout(limit, self.take_in()).await {
+            Ok(Ended::Whole) => self.finish(),
+            Ok(Ended::Failed(error)) => self.failed(error),
+            Ok(Ended::Unfit) | Err(_) => self.hand_over(),
+        }
+    }
+
+    async fn take_in(&mut self) -> Ended {
+        loop {
+            let Some(body) = self.body.as_mut() else {
+                return Ended::Unfit;
+            };
+            match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+                None => return Ended::Whole,
+                Some(Err(error)) => return Ended::Failed(error.into()),
+                Some(Ok(frame)) => {
+                    let fits = self.fits(&frame);
+                    self.fill.push(frame);
+                    if !fits {
+                        return Ended::Unfit;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes a frame; false where with it the response can no longer be kept.
+    fn fits(&mut self, frame: &Frame<Bytes>) -> bool {
+        let Some(data) = frame.data_ref() else {
+            self.has_trailers = true;
+            return true;
+        };
+        self.length += data.len() as u64;
+        self.data.push(data.clone());
+        self.length <= self.keep.declared.unwrap_or(self.shared.max_body)
+    }
+
+    fn finish(self) {
+        if self
+            .keep
+            .declared
+            .is_some_and(|declared| declared != self.length)
+        {
+            // Shorter than declared, and over: the client that asked gets it as it is.
+            self.hand_over();
+        } else if self.has_trailers {
+            // In full for all who read along, but a stored copy would lack the trailers.
+            self.fill.end(End::Clean);
+            self.unshare();
+        } else {
+            self.commit();
+        }
+    }
+
+    fn commit(mut self) {
+        let lead = self.lead.take();
+        let current = lead.as_ref().is_none_or(Lead::is_current);
+        let (entry, _) = self.keep.commit(&self.shared, self.data.iter(), current);
+        self.shared.store.succeeded(self.keep.key.as_bytes());
+        self.fill.end(End::Clean);
+        match lead {
+            Some(lead) => {
+                lead.finish(Outcome::Ready(entry));
+            }
+            None => self.shared.store.mark_shared(&self.flight),
+        }
+    }
+
+    /// It cannot be kept: what is left of the body goes to the client that asked, if it is still
+    /// there, and those who wait go by themselves.
+    fn hand_over(mut self) {
+        let rest = self.body.take().map(Rest::Body);
+        self.leave(rest);
+        self.fill.end(End::HandedOver);
+        self.unshare();
+    }
+
+    fn unshare(mut self) {
+        if let Some(lead) = self.lead.take() {
+            self.shared
+                .store
+                .mark_unshared(self.flight.clone(), UNSHARED);
+            lead.finish(Outcome::Unshared);
+        }
+    }
+
+    fn failed(mut self, error: BoxError) {
+        self.leave(Some(Rest::Error(error)));
+        self.fill.end(End::Cut);
+        let failure = Error::load("the response ended early");
+        self.shared
+            .store
+            .failed(&self.keep.key, failure.clone(), self.policy.life());
+        if let Some(lead) = self.lead.take().filter(|lead| lead.predecessors() > 0) {
+            lead.finish(Outcome::Failed(failure));
+        }
+    }
+
+    fn leave(&self, rest: Option<Rest<B>>) {
+        if self.fill.is_read() {
+            *self.handover.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+        }
+    }
+}
+
+impl<B> Drop for FillJob<B> {
+    fn drop(&mut self) {
+        self.fill.end(End::Cut);
+    }
+}

@@ -1,0 +1,39 @@
+//! The groups a handler puts its response into.
+
+use http::Extensions;
+
+/// Groups of one response, given by its handler as an extension of the response: entries of one group
+/// are purged together. They are taken off before the response goes on.
+///
+/// At most 128 groups of at most 1024 bytes each; a response with more is not stored.
+///
+/// ```
+/// use cache_tower::Groups;
+///
+/// let mut response = http::Response::new("…");
+/// Groups::new(["user:42", "team:7"]).put(response.extensions_mut());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Groups(Vec<String>);
+
+impl Groups {
+    /// The groups of these names.
+    pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+
+    /// Adds them to those a response has.
+    pub fn put(self, extensions: &mut Extensions) {
+        let mut groups = extensions.remove::<Self>().unwrap_or_default();
+        groups.0.extend(self.0);
+        extensions.insert(groups);
+    }
+
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.0
+    }
+
+    pub(crate) fn are_within_limits(names: &[String]) -> bool {
+        names.len() <= 128 && names.iter().all(|name| name.len() <= 1024)
+    }
+}

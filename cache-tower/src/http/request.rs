@@ -1,0 +1,350 @@
+//! What of a request matters to a cache, read in one pass over its fields.
+
+use super::{cache_control::RequestDirectives, key::without_default_port, text::members};
+use http::{HeaderMap, Method, Uri, header, uri::Authority};
+
+/// Why a request goes past the cache, unasked and unstored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bypass {
+    /// Not GET or HEAD.
+    Method,
+    /// The policy of the route says so.
+    Policy,
+    /// A GET or HEAD that carries a body, which no key covers.
+    Body,
+    /// It asks for another protocol on this connection.
+    Upgrade,
+    /// A field asks for another method than the request line.
+    MethodOverride,
+    /// The URI and the Host field name different authorities, or there are several.
+    Authority,
+    /// It asks for a part (RFC 9110 §14).
+    Range,
+    /// It has a precondition that only the origin can evaluate (RFC 9110 §13.1).
+    Precondition,
+    /// `no-store`, or a Cache-Control that does not parse.
+    NoStore,
+    /// Its key would be longer than a key may be.
+    KeyTooLong,
+}
+
+impl Bypass {
+    /// All reasons, in order of their discriminants.
+    pub const ALL: [Self; 10] = [
+        Self::Method,
+        Self::Policy,
+        Self::Body,
+        Self::Upgrade,
+        Self::MethodOverride,
+        Self::Authority,
+        Self::Range,
+        Self::Precondition,
+        Self::NoStore,
+        Self::KeyTooLong,
+    ];
+
+    /// A word for logs and the Cache-Status field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Policy => "policy",
+            Self::Body => "request-body",
+            Self::Upgrade => "upgrade",
+            Self::MethodOverride => "method-override",
+            Self::Authority => "authority",
+            Self::Range => "range",
+            Self::Precondition => "precondition",
+            Self::NoStore => "no-store",
+            Self::KeyTooLong => "key-too-long",
+        }
+    }
+}
+
+/// The methods a cache tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MethodClass {
+    /// GET.
+    Get,
+    /// HEAD, which a stored GET can answer.
+    Head,
+    /// Safe by RFC 9110 §9.2.1, but nothing a cache answers: OPTIONS and TRACE.
+    OtherSafe,
+    /// Everything else, the unknown included: it may change something.
+    Unsafe,
+}
+
+impl MethodClass {
+    /// The class of `method`. Method names are case-sensitive (RFC 9110 §9.1).
+    pub fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::OPTIONS | Method::TRACE => Self::OtherSafe,
+            _ => Self::Unsafe,
+        }
+    }
+}
+
+/// The facts of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// Its method.
+    pub method: MethodClass,
+    /// It carries Authorization.
+    pub authorization: bool,
+    /// It carries Cookie.
+    pub cookie: bool,
+    /// It has fields that name the host, scheme or path that a proxy was asked for.
+    pub forwarded: bool,
+    /// It carries If-None-Match or If-Modified-Since.
+    pub conditional: bool,
+    /// Its cache directives.
+    pub directives: RequestDirectives,
+    bypass: Option<Bypass>,
+}
+
+impl RequestFacts {
+    /// Reads a request. `uri` is the one the client sent; `has_body` says what the framework knows of
+    /// a body that no field announces.
+    pub fn read(method: &Method, uri: &Uri, headers: &HeaderMap, has_body: bool) -> Self {
+        let mut facts = Self {
+            method: MethodClass::of(method),
+            authorization: false,
+            cookie: false,
+            forwarded: false,
+            conditional: false,
+            directives: RequestDirectives::default(),
+            bypass: None,
+        };
+        if !matches!(facts.method, MethodClass::Get | MethodClass::Head) {
+            facts.bypass(Bypass::Method);
+        }
+        if has_body {
+            facts.bypass(Bypass::Body);
+        }
+        let mut seen = Seen::default();
+        for (name, value) in headers {
+            facts.field(name.as_str(), value.as_bytes(), &mut seen);
+        }
+        facts.authority(uri, &seen);
+        facts.cache_control(headers, &seen);
+        facts
+    }
+
+    /// Why the cache is not asked, if it is not.
+    pub fn bypass_reason(&self) -> Option<Bypass> {
+        self.bypass
+    }
+
+    /// It carries something that names a client.
+    pub fn has_credentials(&self) -> bool {
+        self.authorization || self.cookie
+    }
+
+    /// The first reason found is kept.
+    fn bypass(&mut self, reason: Bypass) {
+        self.bypass.get_or_insert(reason);
+    }
+
+    fn field<'a>(&mut self, name: &str, value: &'a [u8], seen: &mut Seen<'a>) {
+        match name {
+            "authorization" => self.authorization = true,
+            "cookie" => self.cookie = true,
+            "host" => {
+                seen.hosts += 1;
+                seen.host = value;
+            }
+            "cache-control" => seen.cache_control = true,
+            "pragma" => seen.pragma_no_cache |= has_no_cache(value),
+            "range" | "if-range" => self.bypass(Bypass::Range),
+            "if-match" | "if-unmodified-since" => self.bypass(Bypass::Precondition),
+            "if-none-match" | "if-modified-since" => self.conditional = true,
+            "content-length" if value != b"0" => self.bypass(Bypass::Body),
+            "transfer-encoding" => self.bypass(Bypass::Body),
+            "upgrade" => self.bypass(Bypass::Upgrade),
+            "x-http-method-override" | "x-http-method" | "x-method-override" => {
+                self.bypass(Bypass::MethodOverride)
+            }
+            _ => self.forwarded |= is_forwarding(name),
+        }
+    }
+
+    fn authority(&mut self, uri: &Uri, seen: &Seen<'_>) {
+        let scheme = uri.scheme_str().unwrap_or("http");
+        let host = without_default_port(scheme, seen.host);
+        let differs = |authority: &Authority| {
+            let authority = without_default_port(scheme, authority.as_str().as_bytes());
+            !authority.eq_ignore_ascii_case(host)
+        };
+        let disagree = seen.hosts == 1 && uri.authority().is_some_and(differs);
+        if seen.hosts > 1 || disagree {
+            self.bypass(Bypass::Authority);
+        }
+    }
+
+    fn cache_control(&mut self, headers: &HeaderMap, seen: &Seen<'_>) {
+        if seen.cache_control {
+            let lines = headers
+                .get_all(header::CACHE_CONTROL)
+                .iter()
+                .map(|line| line.as_bytes());
+            self.directives = RequestDirectives::parse(lines);
+        } else {
+            self.directives.no_cache = seen.pragma_no_cache;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Seen<'a> {
+    host: &'a [u8],
+    hosts: usize,
+    cache_control: bool,
+    pragma_no_cache: bool,
+}
+
+fn has_no_cache(pragma: &[u8]) -> bool {
+    members(pragma, b',')
+        .flatten()
+        .any(|member| member.eq_ignore_ascii_case(b"no-cache"))
+}
+
+/// Whether a field names a host, server, scheme or path that a proxy was asked for, so that a
+/// handler may build links from it. Fields that name the client (`X-Forwarded-For`, `Via`) do not.
+pub(crate) fn is_forwarding(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-forwarded-protocol"
+            | "x-forwarded-scheme"
+            | "x-forwarded-server"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-path"
+            | "x-forwarded-uri"
+            | "x-forwarded-ssl"
+            | "x-host"
+            | "x-original-host"
+            | "x-original-url"
+            | "x-original-uri"
+            | "x-rewrite-url"
+            | "x-http-host-override"
+            | "x-url-scheme"
+            | "front-end-https"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn read(
+        method: &str,
+        uri: &'static str,
+        lines: &[(&'static str, &'static str)],
+    ) -> RequestFacts {
+        let headers: HeaderMap = lines
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        RequestFacts::read(
+            &Method::from_bytes(method.as_bytes()).unwrap(),
+            &Uri::from_static(uri),
+            &headers,
+            false,
+        )
+    }
+
+    #[test]
+    fn sto_36_sto_40_only_get_and_head_ask_the_cache() {
+        for method in [
+            "POST", "PUT", "DELETE", "get", "FOO", "TRACE", "CONNECT", "OPTIONS", "QUERY",
+        ] {
+            assert_eq!(
+                read(method, "/", &[]).bypass_reason(),
+                Some(Bypass::Method),
+                "{method}"
+            );
+        }
+        assert_eq!(read("GET", "/", &[]).bypass_reason(), None);
+        assert_eq!(read("HEAD", "/", &[]).bypass_reason(), None);
+        assert_eq!(read("get", "/", &[]).method, MethodClass::Unsafe);
+    }
+
+    #[test]
+    fn each_reason_to_bypass_is_seen() {
+        for (line, reason) in [
+            (("content-length", "6"), Bypass::Body),
+            (("transfer-encoding", "chunked"), Bypass::Body),
+            (("upgrade", "websocket"), Bypass::Upgrade),
+            (("x-http-method-override", "DELETE"), Bypass::MethodOverride),
+            (("x-http-method", "DELETE"), Bypass::MethodOverride),
+            (("x-method-override", "DELETE"), Bypass::MethodOverride),
+            (("range", "bytes=0-3"), Bypass::Range),
+            (("if-match", "\"a\""), Bypass::Precondition),
+            (
+                ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+                Bypass::Precondition,
+            ),
+        ] {
+            assert_eq!(
+                read("GET", "/", &[line]).bypass_reason(),
+                Some(reason),
+                "{line:?}"
+            );
+        }
+        assert_eq!(
+            read("GET", "/", &[("content-length", "0")]).bypass_reason(),
+            None
+        );
+    }
+
+    #[test]
+    fn authorities_that_disagree_are_passed() {
+        assert_eq!(
+            read("GET", "http://a.test/", &[("host", "b.test")]).bypass_reason(),
+            Some(Bypass::Authority)
+        );
+        assert_eq!(
+            read("GET", "http://a.test/", &[("host", "A.TEST:80")]).bypass_reason(),
+            None
+        );
+        assert_eq!(
+            read("GET", "/", &[("host", "a.test"), ("host", "a.test")]).bypass_reason(),
+            Some(Bypass::Authority)
+        );
+    }
+
+    #[test]
+    fn pragma_counts_only_without_cache_control() {
+        assert!(
+            read("GET", "/", &[("pragma", "No-Cache")])
+                .directives
+                .no_cache
+        );
+        let both = read(
+            "GET",
+            "/",
+            &[("pragma", "no-cache"), ("cache-control", "max-age=3")],
+        );
+        assert!(!both.directives.no_cache);
+    }
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own() {
+        let words: std::collections::HashSet<_> =
+            Bypass::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(words.len(), Bypass::ALL.len());
+        for (n, reason) in Bypass::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, n);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The Vary field, and the request fields that select among stored responses (RFC 9111 §4.1).
+
+use super::text::{digits, is_tchar, members, trim};
+use http::{HeaderMap, HeaderName, header};
+
+/// More selecting fields than this and a response is not stored: each multiplies the variants.
+const MOST_FIELDS: usize = 16;
+
+/// What a response's Vary says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vary {
+    /// These request fields select, in order of their names; none where there is no Vary.
+    Fields(Vec<HeaderName>),
+    /// `*`, too many fields, or a name that is none: no other request can be known to match.
+    Any,
+}
+
+impl Vary {
+    /// Reads all lines of the field.
+    pub fn parse(headers: &HeaderMap) -> Self {
+        let mut fields = Vec::new();
+        for line in headers.get_all(header::VARY) {
+            for member in members(line.as_bytes(), b',') {
+                let name = member.filter(|name| name.iter().all(|byte| is_tchar(*byte)));
+                match name.map(HeaderName::from_bytes) {
+                    Some(Ok(name)) if name.as_str() != "*" => fields.push(name),
+                    _ => return Self::Any,
+                }
+            }
+        }
+        fields.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        fields.dedup();
+        if fields.len() > MOST_FIELDS {
+            Self::Any
+        } else {
+            Self::Fields(fields)
+        }
+    }
+
+    /// Whether `name` selects, or everything may.
+    pub fn names(&self, name: &HeaderName) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Fields(fields) => fields.contains(name),
+        }
+    }
+}
+
+/// Appends what a request's `fields` select by: injective, so that two requests have the same bytes
+/// exactly where every field matches.
+///
+/// A field that is absent differs from one that is empty. Several lines match their joined form.
+pub fn write_selecting(fields: &[HeaderName], request: &HeaderMap, bytes: &mut Vec<u8>) {
+    for name in fields {
+        write_name(name, bytes);
+        if !request.contains_key(name) {
+            bytes.push(0);
+            continue;
+        }
+        bytes.push(1);
+        let length_at = bytes.len();
+        bytes.extend_from_slice(&[0; 4]);
+        if *name == header::ACCEPT_ENCODING {
+            write_codings(request, bytes);
+        } else {
+            write_joined(name, request, bytes);
+        }
+        let length = u32::try_from(bytes.len() - length_at - 4).unwrap_or(u32::MAX);
+        if let Some(slot) = bytes.get_mut(length_at..length_at + 4) {
+            slot.copy_from_slice(&length.to_be_bytes());
+        }
+    }
+}
+
+fn write_name(name: &HeaderName, bytes: &mut Vec<u8>) {
+    let length = u16::try_from(name.as_str().len()).unwrap_or(u16::MAX);
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(name.as_str().as_bytes());
+}
+
+/// The lines joined as one (RFC 9110 §5.3), blanks around each left out.
+fn write_joined(name: &HeaderName, request: &HeaderMap, bytes: &mut Vec<u8>) {
+    for (n, line) in request.get_all(name).iter().enumerate() {
+        if n > 0 {
+            bytes.extend_from_slice(b", ");
+        }
+        bytes.extend_from_slice(trim(line.as_bytes()));
+    }
+}
+
+/// Accept-Encoding in one spelling: the codings in order of their names with their weights. Order,
+/// case and blanks carry no meaning in it (RFC 9110 §12.5.3).
+fn write_codings(request: &HeaderMap, bytes: &mut Vec<u8>) {
+    match codings(request) {
+        Some(codings) => {
+            for (coding, weight) in codings {
+                bytes.extend_from_slice(&coding);
+                bytes.push(b';');
+                bytes.extend_from_slice(&weight.to_be_bytes());
+            }
+        }
+        None => write_joined(&header::ACCEPT_ENCODING, request, bytes),
+    }
+}
+
+/// Whether the request has an Accept-Encoding that does not parse. Such a field is taken away before
+/// the request is forwarded: every one of them would be a variant of its own.
+pub fn is_accept_encoding_malformed(request: &HeaderMap) -> bool {
+    request.contains_key(header::ACCEPT_ENCODING) && codings(request).is_none()
+}
+
+/// The codings of Accept-Encoding with their weights in thousandths, by name.
+fn codings(request: &HeaderMap) -> Option<Vec<(Vec<u8>, u16)>> {
+    let mut codings = Vec::new();
+    for line in request.get_all(header::ACCEPT_ENCODING) {
+        for member in members(line.as_bytes(), b',') {
+            codings.push(coding(member?)?);
+        }
+    }
+    codings.sort_unstable();
+    let count = codings.len();
+    codings.dedup_by(|a, b| a.0 == b.0);
+    (codings.len() == count).then_some(codings)
+}
+
+fn coding(member: &[u8]) -> Option<(Vec<u8>, u16)> {
+    let mut parts = member.splitn(2, |byte| *byte == b';');
+    let name = trim(parts.next()?);
+    if name.is_empty() || !name.iter().all(|byte| is_tchar(*byte)) {
+        return None;
+    }
+    let weight = match parts.next() {
+        None => 1000,
+        Some(weight) => qvalue(trim(weight))?,
+    };
+    Some((name.to_ascii_lowercase(), weight))
+}
+
+/// `q=` with 0 to 1 and at most three decimals (RFC 9110 §12.4.2), in thousandths.
+fn qvalue(weight: &[u8]) -> Option<u16> {
+    let [b'q' | b'Q', b'=', value @ ..] = weight else {
+        return None;
+    };
+    let (whole, fraction) = match value {
+        [whole @ (b'0' | b'1')] => (whole, &[][..]),
+        [whole @ (b'0' | b'1'), b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
+        _ => return None,
+    };
+    let mut padded = [b'0'; 3];
+    padded
+        .iter_mut()
+        .zip(fraction)
+        .for_each(|(slot, digit)| *slot = *digit);
+    let thousandths = u16::from(whole - b'0') * 1000 + u16::try_from(digits(&padded)?).ok()?;
+    (thousandths <= 1000).then_some(thousandths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    fn selecting(field: &'static str, lines: &[(&'static str, &'static str)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_selecting(
+            &[HeaderName::from_static(field)],
+            &headers(lines),
+            &mut bytes,
+        );
+        bytes
+    }
+
+    #[test]
+    fn vary_is_read_over_all_lines_in_any_case_and_order() {
+        let vary = Vary::parse(&headers(&[
+            ("vary", "Accept, ORIGIN"),
+            ("vary", "accept,,"),
+        ]));
+        assert_eq!(vary, Vary::Fields(vec![header::ACCEPT, header::ORIGIN]));
+        assert_eq!(Vary::parse(&HeaderMap::new()), Vary::Fields(vec![]));
+    }
+
+    #[test]
+    fn var_02_a_star_anywhere_matches_nothing() {
+        for line in [
+            "*",
+            "accept, *",
+            "* ,accept",
+            "acc ept",
+            "a\"b",
+            "accept;q=1",
+        ] {
+            assert_eq!(
+                Vary::parse(&headers(&[("vary", "accept"), ("vary", line)])),
+                Vary::Any,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn var_07_absent_differs_from_empty_and_joined_equals_repeated() {
+        let absent = selecting("accept-language", &[]);
+        let empty = selecting("accept-language", &[("accept-language", "")]);
+        assert_ne!(absent, empty);
+        let joined = selecting("accept-language", &[("accept-language", "de, en")]);
+        let repeated = selecting(
+            "accept-language",
+            &[("accept-language", "de"), ("accept-language", " en ")],
+        );
+        assert_eq!(joined, repeated);
+        assert_ne!(
+            joined,
+            selecting("accept-language", &[("accept-language", "en, de")])
+        );
+    }
+
+    #[test]
+    fn var_08_accept_encoding_has_one_spelling_and_malformed_ones_are_known() {
+        let one = selecting("accept-encoding", &[("accept-encoding", "gzip, br;q=0.5")]);
+        let other = selecting(
+            "accept-encoding",
+            &[("accept-encoding", "BR; q=0.500 ,GZIP;q=1.0")],
+        );
+        assert_eq!(one, other);
+        assert_ne!(
+            one,
+            selecting(
+                "accept-encoding",
+                &[("accept-encoding", "gzip;q=0, br;q=0.5")]
+            )
+        );
+        for malformed in [
+            ";;q=,gzip;q=9",
+            "gzip;q=1.001",
+            "gzip;q=0.1234",
+            "gz ip",
+            "gzip;level=9",
+            "gzip, gzip;q=0",
+        ] {
+            assert!(
+                is_accept_encoding_malformed(&headers(&[("accept-encoding", malformed)])),
+                "{malformed}"
+            );
+        }
+        for fine in ["", "gzip", "*;q=0", "identity;q=1.000, *;q=0"] {
+            assert!(
+                !is_accept_encoding_malformed(&headers(&[("accept-encoding", fine)])),
+                "{fine}"
+            );
+        }
+    }
+
+    #[test]
+    fn key_11_selecting_values_cannot_imitate_one_another() {
+        let fields = [HeaderName::from_static("b"), HeaderName::from_static("x")];
+        let of = |lines| {
+            let mut bytes = Vec::new();
+            write_selecting(&fields, &headers(lines), &mut bytes);
+            bytes
+        };
+        assert_ne!(of(&[("x", "b:c=d")]), of(&[("x", "b"), ("b", "c=d")]));
+        assert_ne!(of(&[("b", "1\tx")]), of(&[("b", "1"), ("x", "")]));
+    }
+}

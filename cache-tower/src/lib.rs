@@ -1,0 +1,95 @@
+//! An HTTP cache as a Tower layer (RFC 9111), with request collapsing and streaming bodies.
+//!
+//! ```
+//! use cache_tower::{HttpCache, Policy, hours};
+//! use tower::{Layer, ServiceBuilder};
+//!
+//! let cache = HttpCache::new();
+//! // What responses say themselves is heeded; nothing else is stored.
+//! let service = ServiceBuilder::new().layer(cache.clone());
+//! // On a route that says nothing, the policy speaks.
+//! let users = ServiceBuilder::new().layer(cache.policy(Policy::ttl(hours(1)).group("users")));
+//! # let _: &dyn Layer<(), Service = _> = &cache;
+//! ```
+//!
+//! Users of axum take `cache-axum`, which has all of this and knows axum's routes.
+//!
+//! # What it does
+//!
+//! * **Safe when pasted.** The key is scheme, authority, path and query, as the client sent them, and
+//!   the fields by which proxies forward them; then Vary. Responses to requests with credentials,
+//!   with Set-Cookie, `private`, `no-store`, errors: not stored unless the response says so itself or
+//!   you do. Whatever does not parse is passed on. See [`http::request`] and [`http::admit`].
+//! * **One request to the origin**, however many ask at once. When the client that leads goes away,
+//!   another takes its turn; when the response cannot be shared, nobody queues for it.
+//! * **Bodies stream.** Each frame goes on as it comes; a copy is kept on the way. No client's speed
+//!   is another's, and only a body that ends in full is stored.
+//! * **Stale is better than nothing**, where allowed: while one request refreshes it, and when the
+//!   origin fails.
+//! * **Hits are cheap.** A hit copies the stored fields and allocates nothing else; it needs no permit
+//!   of the service behind.
+//!
+//! # What it does not protect from
+//!
+//! * A handler whose response depends on a field that is neither in the key nor named by its Vary:
+//!   the first answer is given to all. Name it in Vary, or by [`Policy::vary_by_header`].
+//! * A policy that declares more than is true: [`Policy::ignore_credentials`], a query parameter that
+//!   is ignored and matters.
+//! * Other processes: an invalidation reaches this process's memory only.
+//! * A client that sends ever new URLs makes the service work for each; it does not displace what is
+//!   in use from memory, but it is not slowed down either.
+//!
+//! # Not yet
+//!
+//! Conditional requests are answered in full from what is stored and passed on otherwise; stale
+//! responses are fetched anew instead of validated; range requests are passed on.
+//!
+//! # Features
+//!
+//! | Feature | Default | What it adds |
+//! |---|---|---|
+//! | `test-util` | no | a clock and a random source that tests control |
+
+mod body;
+mod cache;
+mod engine;
+mod fill;
+mod groups;
+pub mod http;
+mod policy;
+mod purge;
+mod routing;
+mod spawn;
+mod stored;
+
+/// For adapters of web frameworks: the types of this crate, open to how a framework routes.
+pub mod adapter {
+    pub use crate::{
+        cache::{CacheLayer, CacheService, HttpCache, HttpCacheBuilder},
+        routing::{Direct, Routing},
+    };
+}
+
+/// One HTTP cache for Tower services; see [`adapter::HttpCache`].
+pub type HttpCache = adapter::HttpCache<adapter::Direct>;
+
+/// Builds an [`HttpCache`]; see [`adapter::HttpCacheBuilder`].
+pub type HttpCacheBuilder = adapter::HttpCacheBuilder<adapter::Direct>;
+
+/// A layer of a cache; see [`adapter::CacheLayer`].
+pub type CacheLayer = adapter::CacheLayer<adapter::Direct>;
+
+/// A service with a cache before it; see [`adapter::CacheService`].
+pub type CacheService<S> = adapter::CacheService<S, adapter::Direct>;
+
+pub use body::ResponseBody;
+pub use cache::ResponseFuture;
+#[cfg(feature = "test-util")]
+pub use cache_core::clock::{FixedRandom, ManualClock};
+pub use cache_core::{
+    BoxError, Error, Stats,
+    policy::{days, hours, minutes, seconds},
+};
+pub use groups::Groups;
+pub use policy::{KeyPolicy, NamePattern, Policy, QueryKey};
+pub use purge::Purger;

@@ -1,0 +1,64 @@
+//! The table of fuzz targets. To add one: write its function below, or in a file beside this
+//! one, and give it a row.
+
+/// Something that takes bytes from strangers.
+pub(crate) struct Target {
+    /// Also the name of its folder of kept inputs.
+    pub(crate) name: &'static str,
+    /// Inputs to start from: valid ones, and each kind of nearly valid.
+    pub(crate) seeds: &'static [&'static [u8]],
+    /// Words that mean something to the target, which chance would not find.
+    pub(crate) dictionary: &'static [&'static [u8]],
+    /// Panics when an expectation does not hold.
+    pub(crate) check: fn(&[u8]),
+}
+
+pub(crate) const TARGETS: &[Target] = &[Target {
+    name: "header_value",
+    seeds: &[
+        b"max-age=60",
+        b"\"quoted, with \\\" inside\"",
+        b"caf\xc3\xa9",
+    ],
+    dictionary: &[b"\r\n", b"\0", b"\t", b"\x7f"],
+    check: header_value,
+}];
+
+/// A header value holds exactly the bytes it was made of, and never a line break.
+fn header_value(input: &[u8]) {
+    if let Ok(value) = http::HeaderValue::from_bytes(input) {
+        assert_eq!(value.as_bytes(), input);
+        assert!(!input.contains(&b'\r') && !input.contains(&b'\n'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::regressions::Regressions;
+
+    #[test]
+    fn targets_have_names_of_their_own_that_suit_a_folder() {
+        let names: HashSet<_> = TARGETS.iter().map(|target| target.name).collect();
+        assert_eq!(names.len(), TARGETS.len());
+        for name in names {
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_seed_and_every_kept_input_passes() {
+        for target in TARGETS {
+            target.seeds.iter().for_each(|seed| (target.check)(seed));
+            Regressions::of(target.name)
+                .load()
+                .iter()
+                .for_each(|input| (target.check)(input));
+        }
+    }
+}

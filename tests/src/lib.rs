@@ -1,0 +1,3 @@
+//! What the tests of the whole have in common.
+
+pub mod figure;

@@ -1,0 +1,37 @@
+//! All that a change has to pass.
+
+use std::time::Instant;
+
+use crate::report::Report;
+use crate::{deny, examples, features, lint, test, tests_bins};
+
+type Step = (&'static str, fn() -> Report);
+
+/// The tests come first, because they are what a change most often breaks.
+const STEPS: &[Step] = &[
+    ("test", test::suite),
+    ("lint", lint::all),
+    ("features", || features::check(false)),
+    ("deny", || deny::check(false)),
+    ("fuzz", || tests_bins::fuzz(&["--seconds", "10"])),
+    ("examples", examples::run_all),
+];
+
+/// Goes on after a failing step: who waits for CI wants to hear everything at once.
+pub(crate) fn run() -> Report {
+    let mut whole = Report::default();
+    let mut lines = Vec::new();
+    for (name, step) in STEPS {
+        let started = Instant::now();
+        let report = step();
+        let verdict = if report.passed() { "ok" } else { "FAILED" };
+        lines.push(format!(
+            "ci: {name} {verdict} after {} s",
+            started.elapsed().as_secs()
+        ));
+        eprintln!("{}", lines.last().map_or("", String::as_str));
+        whole.merge(report);
+    }
+    eprintln!("\n{}", lines.join("\n"));
+    whole
+}

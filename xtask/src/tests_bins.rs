@@ -1,0 +1,21 @@
+//! The programs of the member `tests` that take time rather than answer yes or no.
+
+use crate::process::{cargo, run};
+use crate::report::Report;
+
+/// `args` go to the harness as they are; it explains itself when it does not understand them.
+pub(crate) fn fuzz<S: AsRef<str>>(args: &[S]) -> Report {
+    start(&["--profile", "fuzz", "--bin", "fuzz"], args)
+}
+
+pub(crate) fn bench<S: AsRef<str>>(args: &[S]) -> Report {
+    start(&["--release", "--bin", "bench"], args)
+}
+
+fn start<S: AsRef<str>>(which: &[&str], args: &[S]) -> Report {
+    let mut line = cargo(&["run", "--locked", "--package", "tests"]);
+    line.args(which)
+        .arg("--")
+        .args(args.iter().map(AsRef::as_ref));
+    run(&mut line).into()
+}
