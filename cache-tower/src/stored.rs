@@ -267,8 +267,8 @@ impl Answer {
     }
 
     /// The same, for an outer layer of the cache `store`.
-    pub(crate) fn within(mut self, store: Option<&Store<Stored>>) -> Self {
-        self.within = store.cloned();
+    pub(crate) fn within(mut self, store: &Store<Stored>) -> Self {
+        self.within = Some(store.clone());
         self
     }
 

@@ -1,6 +1,6 @@
 //! Storing a response: under the key of its URI, or, where it varies, as one of several.
 
-use super::{Shared, selecting_of};
+use super::{Shared, drive::selecting_of};
 use crate::{
     fill::Fill,
     http::{admit::Terms, vary::write_selecting},

@@ -1,10 +1,12 @@
 //! One request that was forwarded, and what becomes of its response.
 
 use super::{
-    FillJob, Outer, Plan, Shared, UNSHARED,
+    FillJob, Origin, Shared, UNSHARED,
+    begin::Plan,
     commit::{Keep, uri_group},
+    drive::stale_answer,
     fill_job::{Drained, drain},
-    nested::{self, Slot},
+    nested::{self, Outer, Slot},
 };
 use crate::{
     body::{ResponseBody, Rest},
@@ -14,8 +16,10 @@ use crate::{
         admit::{Admission, Pass, Received, Terms, admit},
         cache_status::{Decision, Then, Ttl},
         response::ResponseFacts,
+        vary::is_accept_encoding_malformed,
     },
     policy::Policy,
+    purge::Purger,
     stored::{Answer, CACHE_STATUS, Head, Stored},
 };
 use bytes::Bytes;
@@ -24,7 +28,7 @@ use cache_core::{
     clock::Moment,
     store::{Lead, Outcome, Ticket},
 };
-use http::{Extensions, HeaderMap, Response, StatusCode, response};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode, header, request, response};
 use http_body::{Body, Frame};
 use std::{
     collections::VecDeque,
@@ -80,24 +84,31 @@ impl Exchange {
         }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    /// The mark for the request, by which an inner layer of this cache knows the flight.
-    pub(super) fn marker(&self, is_refresh: bool) -> Outer {
-        Outer::new(
+    /// Makes the request what is forwarded: it names its flight to an inner layer, and lets the handler
+    /// purge.
+    pub(super) fn prepare(&self, parts: &mut request::Parts, is_refresh: bool) {
+        if is_accept_encoding_malformed(&parts.headers) {
+            parts.headers.remove(header::ACCEPT_ENCODING);
+        }
+        let outer = Outer::new(
             &self.shared.store,
             &self.plan.flight,
             &self.lead,
             is_refresh,
-        )
+        );
+        parts.extensions.insert(outer);
+        parts.extensions.insert(Purger::new(&self.shared));
     }
 
-    /// Runs the forwarding so that the handler, should it ask for its own URL, does not wait for
-    /// itself.
-    pub(super) fn scope<F: Future>(&self, forward: F) -> impl Future<Output = F::Output> + use<F> {
-        self.shared.store.scope(&self.plan.flight, forward)
+    /// Forwards it, so that the handler, should it ask for its own URL, does not wait for itself.
+    pub(super) fn forward<O: Origin<B>, B>(
+        &self,
+        origin: O,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<O::Body>, O::Error>> + use<O, B> {
+        self.shared
+            .store
+            .scope(&self.plan.flight, origin.forward(request))
     }
 
     /// The origin failed. What is stale answers, where it may; else one of those who wait tries in
@@ -107,7 +118,7 @@ impl Exchange {
         self.shared
             .store
             .failed(&self.plan.key, error.clone(), self.policy.life());
-        let stale = super::stale_answer(&self.shared, &self.plan);
+        let stale = stale_answer(&self.shared, &self.plan);
         match nested::take(&self.lead) {
             Some(lead) if stale.is_none() && lead.predecessors() == 0 => drop(lead),
             Some(lead) => {

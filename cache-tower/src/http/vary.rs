@@ -49,7 +49,9 @@ impl Vary {
 /// Appends what a request's `fields` select by: injective, so that two requests have the same bytes
 /// exactly where every field matches.
 ///
-/// A field that is absent differs from one that is empty. Several lines match their joined form.
+/// A field that is absent differs from one that is empty. Several lines match their joined form. An
+/// Accept-Encoding that does not parse is as none: so the request is
+/// [forwarded](is_accept_encoding_malformed).
 pub fn write_selecting(fields: &[HeaderName], request: &HeaderMap, bytes: &mut Vec<u8>) {
     for name in fields {
         write_name(name, bytes);
@@ -60,10 +62,14 @@ pub fn write_selecting(fields: &[HeaderName], request: &HeaderMap, bytes: &mut V
         bytes.push(1);
         let length_at = bytes.len();
         bytes.extend_from_slice(&[0; 4]);
-        if *name == header::ACCEPT_ENCODING {
-            write_codings(request, bytes);
-        } else {
+        if *name != header::ACCEPT_ENCODING {
             write_joined(name, request, bytes);
+        } else if let Some(codings) = codings(request) {
+            write_codings(&codings, bytes);
+        } else {
+            bytes.truncate(length_at - 1);
+            bytes.push(0);
+            continue;
         }
         let length = u32::try_from(bytes.len() - length_at - 4).unwrap_or(u32::MAX);
         if let Some(slot) = bytes.get_mut(length_at..length_at + 4) {
@@ -90,16 +96,11 @@ fn write_joined(name: &HeaderName, request: &HeaderMap, bytes: &mut Vec<u8>) {
 
 /// Accept-Encoding in one spelling: the codings in order of their names with their weights. Order,
 /// case and blanks carry no meaning in it (RFC 9110 §12.5.3).
-fn write_codings(request: &HeaderMap, bytes: &mut Vec<u8>) {
-    match codings(request) {
-        Some(codings) => {
-            for (coding, weight) in codings {
-                bytes.extend_from_slice(&coding);
-                bytes.push(b';');
-                bytes.extend_from_slice(&weight.to_be_bytes());
-            }
-        }
-        None => write_joined(&header::ACCEPT_ENCODING, request, bytes),
+fn write_codings(codings: &[(Vec<u8>, u16)], bytes: &mut Vec<u8>) {
+    for (coding, weight) in codings {
+        bytes.extend_from_slice(coding);
+        bytes.push(b';');
+        bytes.extend_from_slice(&weight.to_be_bytes());
     }
 }
 
@@ -255,6 +256,11 @@ mod tests {
                 "{malformed}"
             );
         }
+        assert_eq!(
+            selecting("accept-encoding", &[("accept-encoding", ";;q=,gzip;q=9")]),
+            selecting("accept-encoding", &[]),
+            "it is forwarded as none"
+        );
         for fine in ["", "gzip", "*;q=0", "identity;q=1.000, *;q=0"] {
             assert!(
                 !is_accept_encoding_malformed(&headers(&[("accept-encoding", fine)])),

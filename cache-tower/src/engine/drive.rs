@@ -1,0 +1,318 @@
+//! Waiting for another's response, or leading.
+
+use super::{
+    FillJob, Origin, Shared,
+    begin::{Plan, find},
+    exchange::{Exchange, Settled},
+    refusal::Refusal,
+};
+use crate::{
+    body::ResponseBody,
+    http::{
+        lookup::{Lookup, lookup},
+        request::MethodClass,
+        vary::write_selecting,
+    },
+    policy::Policy,
+    stored::{Answer, Selecting, Stored, candidate},
+};
+use cache_core::{
+    Entry, Event, Freshness,
+    clock::Moment,
+    key::scratch,
+    store::{Follower, Join, Lead, Outcome, Waited},
+};
+use http::{HeaderMap, HeaderName, Request, Response, request};
+use std::{sync::Arc, time::Duration};
+
+/// So often a request joins a flight whose outcome turns out not to be for it. Then it goes alone.
+const REJOINS: usize = 3;
+
+/// What came of [`drive`].
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
+pub(crate) enum Reply<RB> {
+    /// Something stored, or shared by another request.
+    Stored(Answer),
+    /// The cache itself says no.
+    Refused(Refusal),
+    /// The origin's response, and the job that takes in its body where that is still coming.
+    Origin(Response<ResponseBody<RB>>, Option<FillJob<RB>>),
+}
+
+/// What [`begin`](super::begin) decided must wait or go to the origin.
+///
+/// Dropping it at any point, as when the client leaves, passes the turn to another request.
+pub(crate) async fn drive<O, B>(
+    shared: Arc<Shared>,
+    policy: Arc<Policy>,
+    plan: Plan,
+    origin: O,
+    request: Request<B>,
+) -> Result<Reply<O::Body>, O::Error>
+where
+    O: Origin<B>,
+{
+    let within = plan.outer.as_ref().map(|_| shared.store.clone());
+    // Taken apart, because `&Request<B>` across an await would ask `B: Sync`.
+    let (parts, body) = request.into_parts();
+    let reply = Trip {
+        shared,
+        policy,
+        plan,
+        origin,
+        parts,
+        body,
+    }
+    .run()
+    .await?;
+    Ok(match (reply, within) {
+        (Reply::Stored(answer), Some(store)) => Reply::Stored(answer.within(&store)),
+        (reply, _) => reply,
+    })
+}
+
+/// One request on its way.
+struct Trip<O, B> {
+    shared: Arc<Shared>,
+    policy: Arc<Policy>,
+    plan: Plan,
+    origin: O,
+    parts: request::Parts,
+    body: B,
+}
+
+/// What a request gets for joining a flight.
+enum Joined {
+    Answer(Answer),
+    Refused(Refusal),
+    Lead(Lead<Stored>),
+    /// The outcome is not for it. The plan may be for another flight now.
+    Nothing,
+    /// It is to go by itself.
+    Alone,
+}
+
+impl<O: Origin<B>, B> Trip<O, B> {
+    async fn run(mut self) -> Result<Reply<O::Body>, O::Error> {
+        if let Some(lead) = self
+            .plan
+            .outer
+            .as_ref()
+            .and_then(|outer| outer.take(&self.plan.flight))
+        {
+            return self.exchange(Some(lead), None).await;
+        }
+        let until = Until::new(&self.shared, self.policy.life().waiting_limit());
+        let mut collapsed = None;
+        for _ in 0..REJOINS {
+            if !self.may_collapse() {
+                break;
+            }
+            let joined = match self
+                .shared
+                .store
+                .join(&self.plan.flight, self.policy.life().work_limit())
+            {
+                Join::Lead(lead) => Joined::Lead(lead),
+                Join::Reentrant => break,
+                Join::Known(outcome) => self.share(outcome),
+                Join::Follow(follower) => {
+                    match wait(&self.shared, &self.policy, follower, &until).await {
+                        Waited::Lead(lead) => Joined::Lead(lead),
+                        Waited::Known(outcome) => self.share(outcome),
+                        Waited::TimedOut => return self.give_up_waiting().await,
+                    }
+                }
+            };
+            match joined {
+                Joined::Answer(answer) => return Ok(Reply::Stored(answer)),
+                Joined::Refused(refusal) => return Ok(Reply::Refused(refusal)),
+                Joined::Lead(lead) => return self.lead(lead).await,
+                Joined::Nothing => collapsed = Some(false),
+                Joined::Alone => {
+                    collapsed = Some(false);
+                    break;
+                }
+            }
+        }
+        self.exchange(None, collapsed).await
+    }
+
+    /// Only plain GETs fly together: a HEAD or a condition gets an answer that is nobody else's. And
+    /// not where answers could not be shared lately.
+    fn may_collapse(&self) -> bool {
+        self.plan.facts.method == MethodClass::Get
+            && !self.plan.facts.conditional
+            && self
+                .plan
+                .outer
+                .as_ref()
+                .is_none_or(|outer| !outer.is_refresh())
+            && !self.shared.store.is_unshared(&self.plan.flight)
+    }
+
+    /// What another request's outcome gives to this one.
+    fn share(&mut self, outcome: Outcome<Stored>) -> Joined {
+        match outcome {
+            Outcome::Unshared => Joined::Alone,
+            Outcome::Failed(_) => {
+                self.shared.store.record(Event::Collapsed);
+                self.stale_answer().map_or(
+                    Joined::Refused(Refusal::Failed(self.plan.why)),
+                    Joined::Answer,
+                )
+            }
+            // An invalidation overtook it, maybe before this request came.
+            Outcome::Ready(entry) if !entry.is_current() => Joined::Nothing,
+            Outcome::Ready(entry) => self.share_response(entry),
+        }
+    }
+
+    fn share_response(&mut self, entry: Arc<Entry<Stored>>) -> Joined {
+        let Some(theirs) = entry
+            .value()
+            .and_then(Stored::response)
+            .map(|response| &response.selecting)
+        else {
+            return Joined::Nothing;
+        };
+        let mine = selecting_of(&theirs.fields, &self.parts.headers);
+        if mine.values != theirs.values {
+            self.plan.select(&mine.values);
+            return Joined::Nothing;
+        }
+        match Answer::collapsed(entry, self.shared.store.now(), self.plan.why) {
+            Some(answer) => {
+                self.shared.store.record(Event::Collapsed);
+                Joined::Answer(answer)
+            }
+            None => Joined::Nothing,
+        }
+    }
+
+    /// Having waited too long: the stale response, or to the origin, if there is a place, or no.
+    async fn give_up_waiting(self) -> Result<Reply<O::Body>, O::Error> {
+        if let Some(answer) = self.stale_answer() {
+            return Ok(Reply::Stored(answer));
+        }
+        match self.shared.alone.enter(&self.plan.flight) {
+            Some(_place) => self.exchange(None, Some(false)).await,
+            None => Ok(Reply::Refused(Refusal::WaitTimeout(self.plan.why))),
+        }
+    }
+
+    async fn lead(self, lead: Lead<Stored>) -> Result<Reply<O::Body>, O::Error> {
+        match self.stored_meanwhile(&lead) {
+            Some(answer) => Ok(Reply::Stored(answer)),
+            None => self.exchange(Some(lead), None).await,
+        }
+    }
+
+    /// A flight that landed between this request's look-up and its lead may have stored what it wants.
+    fn stored_meanwhile(&self, lead: &Lead<Stored>) -> Option<Answer> {
+        let now = self.shared.store.now();
+        let found = scratch(|key| {
+            key.extend_from_slice(self.plan.key.as_bytes());
+            find(&self.shared, &self.parts.headers, key, now)
+        });
+        let entry = found.ok()?;
+        let judged = candidate(&entry, entry.value()?.response()?, now);
+        if lookup(&self.plan.facts, Ok(judged), &self.policy) != Lookup::Fresh {
+            return None;
+        }
+        lead.announce(Outcome::Ready(Arc::clone(&entry)));
+        self.shared.store.record(Event::Collapsed);
+        Answer::collapsed(entry, now, self.plan.why)
+    }
+
+    /// Forwards the request, and settles what becomes of the response.
+    async fn exchange(
+        self,
+        lead: Option<Lead<Stored>>,
+        collapsed: Option<bool>,
+    ) -> Result<Reply<O::Body>, O::Error> {
+        let Self {
+            shared,
+            policy,
+            plan,
+            origin,
+            mut parts,
+            body,
+        } = self;
+        let mut exchange = Exchange::new(shared, policy, plan, lead, collapsed, &parts.headers);
+        exchange.prepare(&mut parts, false);
+        match exchange
+            .forward(origin, Request::from_parts(parts, body))
+            .await
+        {
+            Err(error) => exchange
+                .failed()
+                .map_or(Err(error), |stale| Ok(Reply::Stored(stale))),
+            Ok(response) => Ok(match exchange.settle(response).await {
+                Settled::Response(response, job) => Reply::Origin(response, job),
+                Settled::Stale(answer) => Reply::Stored(answer),
+            }),
+        }
+    }
+
+    fn stale_answer(&self) -> Option<Answer> {
+        stale_answer(&self.shared, &self.plan)
+    }
+}
+
+async fn wait(
+    shared: &Shared,
+    policy: &Policy,
+    follower: Follower<Stored>,
+    until: &Until,
+) -> Waited<Stored> {
+    let left = until.left(shared);
+    shared
+        .store
+        .wait(follower, left, policy.life().work_limit())
+        .await
+}
+
+/// How long a request may wait, whatever it waits for.
+struct Until {
+    since: Moment,
+    limit: Duration,
+}
+
+impl Until {
+    fn new(shared: &Shared, limit: Duration) -> Self {
+        Self {
+            since: shared.store.now(),
+            limit,
+        }
+    }
+
+    fn left(&self, shared: &Shared) -> Duration {
+        self.limit
+            .saturating_sub(shared.store.now().since(self.since))
+    }
+}
+
+/// The stale response, where it may answer for a failing origin.
+pub(super) fn stale_answer(shared: &Shared, plan: &Plan) -> Option<Answer> {
+    let entry = plan.stale.as_ref().filter(|entry| entry.is_current())?;
+    let now = shared.store.now();
+    let usable = matches!(
+        entry.freshness(now),
+        Freshness::Fresh { .. } | Freshness::Stale { if_error: true, .. }
+    );
+    let is_head = plan.facts.method == MethodClass::Head;
+    usable
+        .then(|| Answer::hit(Arc::clone(entry), now, true, is_head))
+        .flatten()
+}
+
+/// What a request's `fields` select by.
+pub(super) fn selecting_of(fields: &[HeaderName], headers: &HeaderMap) -> Selecting {
+    let mut values = Vec::new();
+    write_selecting(fields, headers, &mut values);
+    Selecting {
+        fields: fields.into(),
+        values: values.into(),
+    }
+}

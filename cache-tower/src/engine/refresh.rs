@@ -1,0 +1,93 @@
+//! Renewing what was given out stale, in the background.
+
+use super::{
+    Origin, Shared,
+    begin::Plan,
+    exchange::{Exchange, Settled},
+};
+use crate::{policy::Policy, stored::Stored};
+use cache_core::store::Lead;
+use http::{Request, header};
+use std::sync::{Arc, atomic::Ordering};
+
+/// A refresh that is to be run, by [`refresh`]. Dropped instead, it passes its turn on.
+pub(crate) struct Refresh {
+    pub(crate) plan: Plan,
+    lead: Lead<Stored>,
+    permit: Permit,
+}
+
+impl Refresh {
+    /// One refresh of a flight runs at a time, and so many in all.
+    pub(super) fn begin(shared: &Arc<Shared>, policy: &Policy, plan: Plan) -> Option<Self> {
+        let permit = Permit::take(shared)?;
+        let lead = shared
+            .store
+            .try_lead(&plan.flight, policy.life().work_limit())?;
+        Some(Self { plan, lead, permit })
+    }
+}
+
+/// One of the refreshes that may run at a time.
+struct Permit(Arc<Shared>);
+
+impl Permit {
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let more = |running| (running < shared.max_refreshes).then_some(running + 1);
+        shared
+            .refreshes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()?;
+        Some(Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.refreshes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Runs a refresh to its end. Its response is stored or dropped; nobody waits for it.
+pub(crate) async fn refresh<O, B>(
+    shared: Arc<Shared>,
+    policy: Arc<Policy>,
+    refresh: Refresh,
+    origin: O,
+    request: Request<B>,
+) where
+    O: Origin<B>,
+{
+    let Refresh {
+        mut plan,
+        lead,
+        permit,
+    } = refresh;
+    let limit = policy.life().work_limit();
+    let (mut parts, body) = request.into_parts();
+    // The client was answered. The whole response is wanted now, whatever its own condition was.
+    parts.headers.remove(header::IF_NONE_MATCH);
+    parts.headers.remove(header::IF_MODIFIED_SINCE);
+    plan.facts.conditional = false;
+    plan.stale = None;
+    let mut exchange = Exchange::new(shared, policy, plan, Some(lead), None, &parts.headers);
+    exchange.prepare(&mut parts, true);
+    let work = async {
+        match exchange
+            .forward(origin, Request::from_parts(parts, body))
+            .await
+        {
+            Err(_) => {
+                exchange.failed();
+            }
+            Ok(response) => {
+                if let Settled::Response(_, Some(job)) = exchange.settle(response).await {
+                    job.run().await;
+                }
+            }
+        }
+    };
+    // One that takes too long is given up; its lead goes with it.
+    let _ = tokio::time::timeout(limit, work).await;
+    drop(permit);
+}

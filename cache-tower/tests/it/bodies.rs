@@ -1,0 +1,308 @@
+//! Bodies: streamed to the client as they come, stored only in full.
+
+use crate::support::*;
+use bytes::Bytes;
+use cache_tower::{HttpCache, Policy, minutes, seconds};
+use futures_util::{FutureExt, future::join_all};
+use http::{HeaderMap, HeaderValue, Response};
+use http_body_util::BodyExt;
+
+fn data(text: &'static str) -> Step {
+    Step::Data(Bytes::from_static(text.as_bytes()))
+}
+
+/// The same steps each time, from a handler that counts.
+fn app_of(make: fn() -> Response<TestBody>) -> (HttpCache, App, Calls) {
+    let calls = Calls::default();
+    let (cache, app) = app({
+        let calls = calls.clone();
+        move |_| {
+            calls.note();
+            async move { make() }
+        }
+    });
+    (cache, app, calls)
+}
+
+/// Asks twice; says whether the second was answered from the store.
+async fn is_stored(make: fn() -> Response<TestBody>) -> bool {
+    let (cache, app, calls) = app_of(make);
+    for _ in 0..2 {
+        let _ = read(call(&app, get("/")).await).await;
+        settle().await;
+    }
+    check(&cache);
+    assert_eq!(cache.stats().stored, u64::from(calls.count() == 1));
+    calls.count() == 1
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_in_pieces_is_passed_on_as_it_comes_and_stored_in_full() {
+    let gate = Gate::default();
+    let calls = Calls::default();
+    let (cache, app) = app({
+        let (gate, calls) = (gate.clone(), calls.clone());
+        move |_| {
+            calls.note();
+            let body = TestBody::of([data("first "), Step::Wait(gate.clone()), data("second")]);
+            async move { Response::new(body) }
+        }
+    });
+    let mut body = call(&app, get("/")).await.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "first ");
+    settle().await;
+    assert!(body.frame().now_or_never().is_none(), "the second is not there yet");
+    gate.open();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "second");
+    assert!(body.frame().await.is_none());
+    let hit = fetch(&app, "/").await;
+    assert_eq!((&*hit.body, calls.count()), (&b"first second"[..], 1));
+    assert_eq!(hit.headers["content-length"], "12");
+    check(&cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sto_41_a_body_shorter_or_longer_than_declared_is_never_stored() {
+    fn declared(length: &'static str, steps: Vec<Step>) -> Response<TestBody> {
+        with(Response::new(TestBody::of(steps)), "content-length", length)
+    }
+    assert!(is_stored(|| declared("4", vec![data("four")])).await);
+    assert!(is_stored(|| declared("4", vec![Step::Yield, data("fo"), Step::Yield, data("ur")])).await);
+    assert!(!is_stored(|| declared("10", vec![data("four")])).await);
+    assert!(!is_stored(|| declared("10", vec![data("four"), Step::Yield])).await);
+    assert!(!is_stored(|| declared("4", vec![data("four and more")])).await);
+    assert!(!is_stored(|| declared("4", vec![data("four"), data(" and more")])).await);
+    assert!(!is_stored(|| declared("4", vec![Step::Yield, data("four"), Step::Yield, data(" and more")])).await);
+    assert!(!is_stored(|| with(declared("4", vec![data("four")]), "content-length", "5")).await);
+    assert!(!is_stored(|| declared("four", vec![data("four")])).await);
+    // The body knows its length, and the field says another.
+    assert!(!is_stored(|| with(text("four"), "content-length", "5")).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_gets_a_lying_body_as_it_is() {
+    let (cache, app, _) = app_of(|| {
+        let body = TestBody::of([Step::Yield, data("four"), Step::Yield, data(" and more"), data("!")]);
+        with(Response::new(body), "content-length", "4")
+    });
+    assert_eq!(fetch(&app, "/").await.body, "four and more!");
+    check(&cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sto_42_a_body_that_fails_midway_is_passed_on_failing_and_not_stored() {
+    for before in 0..4 {
+        for yielding in [false, true] {
+            let calls = Calls::default();
+            let (cache, app) = app({
+                let calls = calls.clone();
+                move |_| {
+                    let n = calls.note();
+                    let mut steps: Vec<Step> = (0..before).map(|_| data("x")).collect();
+                    if yielding {
+                        steps.insert(0, Step::Yield);
+                    }
+                    steps.push(if n == 0 { Step::Fail } else { data("end") });
+                    async move { Response::new(TestBody::of(steps)) }
+                }
+            });
+            let error = read(call(&app, get("/")).await).await.unwrap_err();
+            assert_eq!(error.to_string(), "the body failed", "the service's own error");
+            settle().await;
+            assert_eq!(cache.stats().stored, 0);
+            assert!(fetch(&app, "/").await.body.ends_with(b"end"));
+            assert_eq!(calls.count(), 2);
+            check(&cache);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_24_a_client_that_leaves_midway_leaves_nothing_truncated() {
+    for frames_read in 0..4 {
+        let (cache, app, calls) = app_of(|| {
+            Response::new(TestBody::of([data("a"), Step::Yield, data("b"), Step::Yield, data("c")]))
+        });
+        let mut body = call(&app, get("/")).await.into_body();
+        for _ in 0..frames_read {
+            body.frame().await.unwrap().unwrap();
+        }
+        drop(body);
+        settle().await;
+        assert_eq!(fetch(&app, "/").await.body, "abc");
+        assert_eq!(calls.count(), 1, "it was taken in without its client");
+        check(&cache);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_38_a_slow_client_delays_nobody() {
+    let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+    let calls = Calls::default();
+    let cache = HttpCache::builder().max_body(8 << 20).build().unwrap();
+    let app = around(&cache, Policy::ttl(minutes(5)), {
+        let (calls, piece) = (calls.clone(), piece.clone());
+        move |_| {
+            calls.note();
+            let steps = (0..64).flat_map(|_| [Step::Yield, Step::Data(piece.clone())]);
+            let body = TestBody::of(steps.collect::<Vec<_>>());
+            async move { with(Response::new(body), "content-length", "4194304") }
+        }
+    });
+    // Its client reads the head and then no more.
+    let stalled = call(&app, get("/")).await;
+    let answers = join_all((0..100).map(|_| fetch(&app, "/"))).await;
+    for answer in answers {
+        assert_eq!(answer.body.len(), 4 << 20);
+    }
+    assert_eq!((calls.count(), cache.stats().stored), (1, 1));
+    assert_eq!(read(stalled).await.unwrap().body.len(), 4 << 20);
+    check(&cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn followers_read_along_before_the_end_where_the_length_is_known() {
+    let gate = Gate::default();
+    let (cache, app) = app({
+        let gate = gate.clone();
+        move |_| {
+            let body = TestBody::of([data("ab"), Step::Wait(gate.clone()), data("cd")]);
+            async move { with(Response::new(body), "content-length", "4") }
+        }
+    });
+    let leader = call(&app, get("/")).await;
+    let mut follower = call(&app, get("/")).await;
+    assert_eq!(follower.body_mut().frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
+    assert!(follower.headers()["cache-status"].to_str().unwrap().ends_with(";collapsed"));
+    gate.open();
+    assert_eq!(read(follower).await.unwrap().body, "cd");
+    assert_eq!(read(leader).await.unwrap().body, "abcd");
+    check(&cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_told_when_the_body_it_shares_ends_early() {
+    let gate = Gate::default();
+    let (cache, app) = app({
+        let gate = gate.clone();
+        move |_| {
+            let body = TestBody::of([data("ab"), Step::Wait(gate.clone()), Step::Fail]);
+            async move { with(Response::new(body), "content-length", "4") }
+        }
+    });
+    let leader = call(&app, get("/")).await;
+    let follower = call(&app, get("/")).await;
+    gate.open();
+    assert_eq!(read(leader).await.unwrap_err().to_string(), "the body failed");
+    let error = read(follower).await.unwrap_err();
+    assert!(error.to_string().contains("ended early"), "{error}");
+    settle().await;
+    assert_eq!(cache.stats().stored, 0);
+    check(&cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_26_trailers_arrive_and_a_body_with_trailers_is_not_stored() {
+    fn trailers() -> HeaderMap {
+        [(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))].into_iter().collect()
+    }
+    for yielding in [false, true] {
+        let calls = Calls::default();
+        let (cache, app) = app({
+            let calls = calls.clone();
+            move |_| {
+                calls.note();
+                let pause = if yielding { vec![Step::Yield] } else { vec![] };
+                let steps = [vec![data("x")], pause, vec![Step::Trailers(trailers())]].concat_steps();
+                async move { Response::new(TestBody::of(steps)) }
+            }
+        });
+        for n in 1..=2 {
+            let answer = fetch(&app, "/").await;
+            assert_eq!((&*answer.body, answer.trailers), (&b"x"[..], Some(trailers())));
+            settle().await;
+            assert_eq!(calls.count(), n);
+        }
+        check(&cache);
+    }
+}
+
+trait ConcatSteps {
+    fn concat_steps(self) -> Vec<Step>;
+}
+
+impl<const N: usize> ConcatSteps for [Vec<Step>; N] {
+    fn concat_steps(self) -> Vec<Step> {
+        self.into_iter().flatten().collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_09_an_event_stream_starts_at_once_and_holds_nobody() {
+    let calls = Calls::default();
+    let (cache, app) = app({
+        let calls = calls.clone();
+        move |_| {
+            calls.note();
+            let body = TestBody::of([data("data: 1\n\n"), Step::Wait(Gate::default())]);
+            async move { with(Response::new(body), "content-type", "text/event-stream; charset=utf-8") }
+        }
+    });
+    let mut streams = Vec::new();
+    for n in 1..=3 {
+        let mut stream = call(&app, get("/")).now_or_never().expect("the head is not held back");
+        let first = stream.body_mut().frame().now_or_never().expect("nor is the first event");
+        assert_eq!(first.unwrap().unwrap().into_data().unwrap(), "data: 1\n\n");
+        assert_eq!(calls.count(), n);
+        streams.push(stream);
+    }
+    check(&cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_22_a_body_over_the_cap_is_passed_through_whole_and_buffered_to_the_cap_only() {
+    let piece = Bytes::from(vec![7; 64 * 1024]);
+    for yielding in [false, true] {
+        let polled = Calls::default();
+        let (cache, app) = app({
+            let (piece, polled) = (piece.clone(), polled.clone());
+            move |_| {
+                let steps = (0..64).flat_map(|_| {
+                    let piece = Step::Data(piece.clone());
+                    if yielding { vec![Step::Yield, piece] } else { vec![piece] }
+                });
+                let body = TestBody::of(steps.collect::<Vec<_>>()).counted(polled.clone());
+                async move { Response::new(body) }
+            }
+        });
+        let response = call(&app, get("/")).await;
+        settle().await;
+        let frames = if yielding { 2 } else { 1 } * (1 + (1 << 20) / piece.len());
+        assert!(polled.count() <= frames + 1, "{} polls before the client reads", polled.count());
+        assert_eq!(read(response).await.unwrap().body.len(), 64 * piece.len());
+        settle().await;
+        assert_eq!(cache.stats().stored, 0);
+        check(&cache);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_past_the_work_deadline_goes_on_to_its_client_and_is_not_stored() {
+    let gate = Gate::default();
+    let calls = Calls::default();
+    let (cache, app) = app_under(Policy::ttl(minutes(5)).work_deadline(seconds(5)), {
+        let (gate, calls) = (gate.clone(), calls.clone());
+        move |_| {
+            calls.note();
+            let body = TestBody::of([data("slow "), Step::Wait(gate.clone()), data("body")]);
+            async move { Response::new(body) }
+        }
+    });
+    let response = call(&app, get("/")).await;
+    tokio::time::sleep(seconds(6)).await;
+    settle().await;
+    check(&cache);
+    gate.open();
+    assert_eq!(read(response).await.unwrap().body, "slow body");
+    assert_eq!(cache.stats().stored, 0);
+}

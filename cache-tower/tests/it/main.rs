@@ -1,0 +1,16 @@
+//! The layer around plain Tower services: bodies, call counts and bytes, under paused time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "a test may panic, and spawns its own callers"
+)]
+
+mod bodies;
+mod collapse;
+mod hit;
+mod ready;
+mod stale;
+mod support;
