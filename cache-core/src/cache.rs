@@ -59,7 +59,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         CacheBuilder::new(name.into())
     }
 
-    /// The entry of `key` if there is one, fresh or within
+    /// The value of `key` if there is one, fresh or within
     /// [`stale_while_revalidate`](Policy::stale_while_revalidate). Never loads.
     pub async fn get<K: CacheKey + ?Sized>(&self, key: &K) -> Option<Cached<V>> {
         self.in_memory(key)
@@ -89,9 +89,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// Stores a value. A load of the same key that is under way can no longer store its result.
     ///
+    /// A value that may not be kept (it is too heavy, or the policy's lifetime is zero) is handed
+    /// back all the same, and the one before it removed.
+    ///
     /// # Errors
     ///
-    /// [`is_codec`](Error::is_codec), where the cache has a codec and the value no encoding.
+    /// [`is_codec`](Error::is_codec), where the cache has a codec and the value no encoding; nothing
+    /// is changed then.
     pub async fn insert<K: CacheKey + ?Sized>(
         &self,
         key: &K,
@@ -120,17 +124,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// # Errors
     ///
     /// * [`is_load`](Error::is_load): the loader failed, here, in the call that led, or within the
-    ///   [pause](Policy::failure_pause) before; [`Error::downcast_ref`] gives its error.
+    ///   [pause](Policy::failure_pause) before; [`Error::downcast_ref`] gives its error. Also where
+    ///   two loaders panicked, and where "there is none" is remembered of the key
+    ///   ([`get_or_load_optional`](Self::get_or_load_optional)).
     /// * [`is_timeout`](Error::is_timeout): the loader passed the
     ///   [`work_deadline`](Policy::work_deadline), or waiting for another's the `wait_limit`.
     /// * [`is_reentrant`](Error::is_reentrant): the loader asked for its own key.
     ///
     /// In place of any of these a stale value is returned where
-    /// [`stale_if_error`](Policy::stale_if_error) allows.
+    /// [`stale_if_error`](Policy::stale_if_error) allows, or its refresh window still lasts.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future drops its loader, and one of those who wait takes its turn.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the loader goes on to its own caller, and one of those who wait loads. If that
+    /// panics as well the others get an error.
     ///
     /// # Concurrent calls
     ///
@@ -172,7 +183,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// As [`get_or_load`](Self::get_or_load), but a caller that finds a usable stale value never
     /// waits: the refresh runs in a task of its own, which the caller's leaving does not end.
     ///
-    /// Outside a tokio runtime the refresh runs in the caller's task.
+    /// Outside a tokio runtime the refresh runs in the caller's task, which waits for it.
     ///
     /// # Errors
     ///
@@ -199,7 +210,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.store.invalidate(self.key(key).as_bytes())
     }
 
-    /// Makes every entry of the group invalid, in one step however many there are.
+    /// Makes every entry of the group invalid, in one step however many there are. What a load under
+    /// way brings into the group is invalid too, and not for who asks from now on.
     pub async fn invalidate_group(&self, name: &str) {
         self.store.invalidate_group(name);
     }
@@ -218,7 +230,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         }))
     }
 
-    /// Removes every entry.
+    /// Removes every entry. A load that is under way can no longer store its result. Time is
+    /// proportional to all entries.
     pub async fn clear(&self) {
         self.store.invalidate_matching(|_| true);
     }
@@ -322,7 +335,8 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         self
     }
 
-    /// The weight of the heaviest value that is kept; at most a quarter of the capacity. Default:
+    /// The most bytes that a value and its key may weigh to be kept; at most a quarter of the
+    /// capacity. What is heavier is handed out only. Default:
     /// 1 MiB, or a quarter of the capacity where that is less.
     pub fn max_entry(mut self, bytes: u64) -> Self {
         self.memory = self.memory.max_entry(bytes);
@@ -336,8 +350,8 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         self
     }
 
-    /// Encodes values with `codec`; a value then weighs its encoded length. Default: none, values
-    /// stay as they are.
+    /// Weighs a value by its length as encoded with `codec`; in memory it stays as it is. A loaded
+    /// value that has no encoding is handed out, but not kept. Default: none.
     pub fn codec(mut self, codec: impl Codec<V>) -> Self {
         self.sizes = Sizes::Encoded(Box::new(codec));
         self
@@ -429,7 +443,8 @@ impl StoreBuilder {
         self
     }
 
-    /// The weight of the heaviest value that is kept; at most a quarter of the capacity. Default:
+    /// The most bytes that a value and its key may weigh to be kept; at most a quarter of the
+    /// capacity. What is heavier is handed out only. Default:
     /// 1 MiB, or a quarter of the capacity where that is less.
     pub fn max_entry(mut self, bytes: u64) -> Self {
         self.max_entry = Some(bytes);
@@ -479,7 +494,7 @@ impl StoreBuilder {
         Ok(Store::new(
             self.capacity,
             largest,
-            self.hashing(),
+            &self.hashing(),
             self.clock,
             self.random,
         ))

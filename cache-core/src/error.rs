@@ -166,10 +166,11 @@ mod tests {
     #[test]
     fn a_clone_gives_back_the_same_error() {
         let io = std::io::Error::new(std::io::ErrorKind::NotFound, "gone");
-        let error = Error::load(io).clone();
-        assert_eq!(
-            error.downcast_ref::<std::io::Error>().unwrap().kind(),
-            std::io::ErrorKind::NotFound
-        );
+        let error = Error::load(io);
+        let clone = error.clone();
+        for error in [&error, &clone] {
+            let inner = error.downcast_ref::<std::io::Error>().unwrap();
+            assert_eq!(inner.kind(), std::io::ErrorKind::NotFound);
+        }
     }
 }

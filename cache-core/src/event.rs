@@ -14,11 +14,11 @@ pub enum Event {
     Miss,
     /// The cache was not asked.
     Bypass,
-    /// A miss that was answered by another caller's load.
+    /// A miss that was answered by another caller's load, or its failure.
     Collapsed,
     /// A load began.
     Load,
-    /// A load failed.
+    /// A load failed or passed its deadline; not one that panicked or whose caller left.
     LoadFailed,
     /// An entry was stored.
     Stored,
@@ -26,7 +26,7 @@ pub enum Event {
     Refused,
     /// A key, a group, a pattern or everything was invalidated.
     Invalidated,
-    /// An entry was evicted for space, or was too heavy to be kept.
+    /// An entry was evicted for space, or a value was too heavy to be kept.
     Evicted,
 }
 
@@ -82,13 +82,13 @@ pub struct Stats {
     pub refused: u64,
     /// Invalidations, of whatever extent.
     pub invalidations: u64,
-    /// Entries evicted for space.
+    /// Entries evicted for space, and values too heavy to be kept.
     pub evictions: u64,
     /// Entries held now.
     pub entries: u64,
     /// Their weight in bytes, bookkeeping included.
     pub bytes: u64,
-    /// Loads under way now.
+    /// Flights under way now that a caller could join.
     pub flights: u64,
 }
 

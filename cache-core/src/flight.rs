@@ -204,13 +204,16 @@ impl<T: Shared> State<T> {
         id
     }
 
-    /// Offers the turn to the follower that waits longest, if there is one, and says whom to wake:
-    /// nobody, where it has not been polled yet.
-    fn offer(&mut self) -> Option<Option<Waker>> {
-        let (id, waker) = self.followers.iter_mut().next()?;
+    /// Offers the turn to the follower that waits longest; false where nobody waits. That one is to
+    /// be woken, if it has been polled yet.
+    fn offer(&mut self, wake: &mut Option<Waker>) -> bool {
+        let Some((id, waker)) = self.followers.iter_mut().next() else {
+            return false;
+        };
         self.offered = Some(*id);
         self.turn += 1;
-        Some(waker.take())
+        *wake = waker.take();
+        true
     }
 
     fn share(&mut self, outcome: T) -> Handover<T> {
@@ -255,9 +258,7 @@ fn pass<K: Hash + Eq, T: Shared, S: BuildHasher>(
     if loading && state.panics > 1 {
         land(&mut flights, key, flight);
         handover = Some(state.share(T::panicked()));
-    } else if let Some(waker) = loading.then(|| state.offer()).flatten() {
-        successor = waker;
-    } else {
+    } else if !loading || !state.offer(&mut successor) {
         land(&mut flights, key, flight);
     }
     drop((state, flights));
@@ -494,7 +495,8 @@ fn now() -> Instant {
 #[cfg(test)]
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
-#[cfg(all(test, not(cache_loom)))]
+#[cfg(test)]
+#[cfg(not(cache_loom))]
 mod tests {
     use super::*;
     use std::hash::RandomState;
@@ -634,7 +636,8 @@ mod tests {
 }
 
 /// Every interleaving of small scenes, by loom: `cargo xtask loom`.
-#[cfg(all(test, cache_loom))]
+#[cfg(test)]
+#[cfg(cache_loom)]
 mod model {
     use super::*;
     use loom::{future::block_on, thread};
@@ -642,6 +645,20 @@ mod model {
 
     type Fixed = BuildHasherDefault<DefaultHasher>;
     type Model = Arc<Flights<u8, Loaded, Fixed>>;
+
+    /// Runs `scene` in every interleaving, and says how many those were.
+    fn explore(scene: impl Fn() + Send + Sync + 'static) {
+        let explored = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let count = std::sync::Arc::clone(&explored);
+        loom::model(move || {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            scene();
+        });
+        println!(
+            "{} interleavings",
+            explored.load(std::sync::atomic::Ordering::Relaxed)
+        );
+    }
 
     fn flights() -> Model {
         Arc::new(Flights::new(1, Fixed::default()))
@@ -668,7 +685,7 @@ mod model {
     #[test]
     fn a_caller_shares_an_outcome_or_loads_itself() {
         let start = now();
-        loom::model(move || {
+        explore(move || {
             let flights = flights();
             let other = {
                 let flights = flights.clone();
@@ -687,7 +704,7 @@ mod model {
     #[test]
     fn a_dropped_leader_is_replaced_and_nobody_hangs() {
         let start = now();
-        loom::model(move || {
+        explore(move || {
             let flights = flights();
             let Join::Lead(first) = fly(&flights, start) else {
                 panic!("nobody leads yet")
@@ -708,7 +725,7 @@ mod model {
     #[test]
     fn a_follower_that_leaves_while_the_turn_comes_to_it_strands_nobody() {
         let start = now();
-        loom::model(move || {
+        explore(move || {
             let flights = flights();
             let Join::Lead(first) = fly(&flights, start) else {
                 panic!("nobody leads yet")
@@ -731,7 +748,7 @@ mod model {
     #[test]
     fn of_an_overdue_leader_and_its_successor_one_ends_the_flight() {
         let start = now();
-        loom::model(move || {
+        explore(move || {
             let flights = flights();
             let Join::Lead(slow) = flights.join(&1, 0, start, start + LONG) else {
                 panic!("nobody leads yet")
@@ -750,6 +767,85 @@ mod model {
             let slow_ended = slow.finish(Loaded(1));
             let successor_ended = successor.join().unwrap();
             assert!(slow_ended != successor_ended);
+            assert_eq!(flights.len(), 0);
+        });
+    }
+
+    #[test]
+    fn of_two_leaders_that_leave_one_by_time_nobody_is_stranded() {
+        let start = now();
+        explore(move || {
+            let flights = flights();
+            let Join::Lead(first) = fly(&flights, start) else {
+                panic!("nobody leads yet")
+            };
+            let Join::Follow(impatient) = fly(&flights, start) else {
+                panic!("somebody leads")
+            };
+            let staying = {
+                let flights = flights.clone();
+                thread::spawn(move || load(&flights, start, 1))
+            };
+            // Takes over what may at this moment be offered to itself, then leaves as well.
+            let leaver = thread::spawn(move || {
+                let late = start + LONG;
+                drop(impatient.take_over(late, late + LONG));
+            });
+            drop(first);
+            leaver.join().unwrap();
+            assert_eq!(staying.join().unwrap().0, Loaded(1));
+            assert_eq!(flights.len(), 0);
+        });
+    }
+
+    #[test]
+    fn who_has_heard_an_outcome_is_not_given_it_again() {
+        let start = now();
+        explore(move || {
+            let flights = flights();
+            let Join::Lead(first) = fly(&flights, start) else {
+                panic!("nobody leads yet")
+            };
+            let Join::Follow(follower) = fly(&flights, start) else {
+                panic!("somebody leads")
+            };
+            let again = {
+                let flights = flights.clone();
+                thread::spawn(move || {
+                    assert!(matches!(block_on(follower), Turn::Known(Loaded(1))));
+                    assert_eq!(load(&flights, start, 2), (Loaded(2), true));
+                })
+            };
+            assert!(first.finish(Loaded(1)));
+            again.join().unwrap();
+            assert_eq!(flights.len(), 0);
+        });
+    }
+
+    #[test]
+    fn flights_of_two_generations_do_not_end_each_other() {
+        let start = now();
+        explore(move || {
+            let flights = flights();
+            let Join::Lead(old) = fly(&flights, start) else {
+                panic!("nobody leads yet")
+            };
+            let new = {
+                let flights = flights.clone();
+                thread::spawn(move || {
+                    let Some(new) = flights.try_lead(&1, 1, start, start + LONG) else {
+                        panic!("the old flight is not for this generation")
+                    };
+                    // Who comes late from before the invalidation joins the newer flight.
+                    let Join::Follow(late) = fly(&flights, start) else {
+                        panic!("the new flight is for older callers too")
+                    };
+                    assert!(new.finish(Loaded(2)));
+                    assert!(matches!(block_on(late), Turn::Known(Loaded(2))));
+                })
+            };
+            assert!(old.finish(Loaded(1)));
+            new.join().unwrap();
             assert_eq!(flights.len(), 0);
         });
     }

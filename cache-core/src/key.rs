@@ -60,10 +60,10 @@ impl KeyWriter<'_> {
     /// Writes a part that is text.
     pub fn text(&mut self, text: &str) {
         let mut bytes = text.bytes();
-        if reads_like_another_type(text) {
-            if let Some(first) = bytes.next() {
-                self.escape(first);
-            }
+        if reads_like_another_type(text)
+            && let Some(first) = bytes.next()
+        {
+            self.escape(first);
         }
         for byte in bytes {
             if is_plain(byte) {

@@ -42,10 +42,12 @@
 //!
 //! * One process. Two processes with a cache each load a key twice, and an invalidation in one is
 //!   not seen by the other before the lifetime ends.
-//! * Deadlines and limits need a tokio runtime; outside one everything else works.
+//! * Deadlines and limits need a tokio runtime, with its timers enabled; outside of any runtime
+//!   everything else works.
 //! * A loader that waits for a task which asks for the same key waits for itself: that is only
 //!   noticed within one task, and ends with the wait limit otherwise.
 //! * A value must not be changed through interior mutability: its weight is taken once.
+//! * Beside the bytes of its entries a cache remembers up to 16,384 failing keys, with their errors.
 
 mod cache;
 pub mod clock;

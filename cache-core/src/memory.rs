@@ -17,8 +17,9 @@ use std::{
     sync::Arc,
 };
 
-/// What an entry costs beside its key and value: the table's slot, the two shared allocations, the
-/// times. Measured by filling a store with small entries.
+/// What an entry costs beside its key and value: its slots, which come in powers of two, the two
+/// shared allocations, the times. Measured by filling stores of many sizes with small entries: 235
+/// to 275 bytes are asked of the allocator, which adds some 15 to each allocation.
 const OVERHEAD: u64 = 288;
 
 pub(crate) struct Memory<V> {

@@ -6,7 +6,8 @@ use crate::Error;
 /// `[ab]`, `[a-c]`, `[^a]` one of a set, `\` takes the next byte literally.
 ///
 /// It is matched against the whole key after the cache's own namespace, so it cannot reach another
-/// cache's entries. Keys hold none of these characters themselves (see [`key`](crate::key)).
+/// cache's entries. Keys hold none of these characters themselves, nor blanks, nor anything
+/// beyond ASCII: those are matched in their encoded form, a blank as `%20` (see [`key`](crate::key)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(Vec<Token>);
 
@@ -175,7 +176,7 @@ mod tests {
     fn many_stars_do_not_take_exponential_time() {
         let pattern = Pattern::new(&"a*".repeat(64)).unwrap();
         assert!(!pattern.matches(&[b'a'; 63]));
-        assert!(!pattern.matches(&b"ab".repeat(4096)[..8191].repeat(1)[1..]));
+        assert!(!pattern.matches(&b"ab".repeat(4096)[1..8191]));
     }
 
     proptest! {

@@ -132,8 +132,10 @@ impl Policy {
         self
     }
 
-    /// A load may take this long. Then its turn is over: it counts as failed, and the next caller
-    /// loads. Accepted: above zero. Default: 30 seconds.
+    /// A load may take this long. Then it is dropped and counts as failed, for those who wait too. A
+    /// leader that does not even notice, because nobody polls it, is overtaken by one of those who
+    /// wait 10 ms later, and can no longer store its result. Accepted: above zero. Default: 30
+    /// seconds.
     #[must_use]
     pub fn work_deadline(mut self, limit: Duration) -> Self {
         self.work_deadline = limit.min(LONGEST);
@@ -149,7 +151,8 @@ impl Policy {
 
     /// After a failed load callers get the same failure, without a new load, for `first`; after each
     /// further one for twice as long, up to `longest`; each pause is shortened by a random share of
-    /// up to half. Accepted: `first` at most `longest`; zero turns it off. Default: 100 ms and 5 s.
+    /// up to half. A panic is not remembered. Accepted: `first` at most `longest`; zero turns it off.
+    /// Default: 100 ms and 5 s.
     #[must_use]
     pub fn failure_pause(mut self, first: Duration, longest: Duration) -> Self {
         self.failure_pause = (first, longest.min(LONGEST));

@@ -133,7 +133,7 @@ impl<V> Store<V> {
     pub(crate) fn new(
         capacity: u64,
         largest: u64,
-        hashing: Hashing,
+        hashing: &Hashing,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
@@ -145,8 +145,8 @@ impl<V> Store<V> {
             flights: Flights::new(FLIGHT_TABLES, hashing.clone()),
             generations: Generations::default(),
             groups: Groups::default(),
-            pauses: Pauses::new(&hashing),
-            unshared: Unshared::new(&hashing),
+            pauses: Pauses::new(hashing),
+            unshared: Unshared::new(hashing),
             counters,
             clock,
             random,
@@ -190,7 +190,8 @@ impl<V> Store<V> {
         }
     }
 
-    /// Joins the flight of `key`, or begins one; a leader's turn lasts `work_limit`.
+    /// Joins the flight of `key`, or begins one; a leader's turn lasts `work_limit`, and 10 ms more
+    /// in which to share that it took too long.
     pub fn join(&self, key: &FlightKey, work_limit: Duration) -> Join<V> {
         if reentry::is_loading(self.id(), key) {
             return Join::Reentrant;
@@ -225,7 +226,8 @@ impl<V> Store<V> {
 
     /// Waits for the flight, for `wait_limit` at most. Who gets the turn has it for `work_limit`.
     ///
-    /// Outside a tokio runtime there are no timers, and neither limit holds.
+    /// Outside a tokio runtime there are no timers, and neither limit holds. A runtime built without
+    /// timers panics here, as it does with every timer.
     ///
     /// # Cancel safety
     ///
@@ -261,11 +263,16 @@ impl<V> Store<V> {
 
     /// Runs a load of `key` so that, should it ask for the same key, it is told so instead of waiting
     /// for itself.
-    pub fn scope<F: Future>(&self, key: &FlightKey, load: F) -> impl Future<Output = F::Output> + use<F, V> {
+    pub fn scope<F: Future>(
+        &self,
+        key: &FlightKey,
+        load: F,
+    ) -> impl Future<Output = F::Output> + use<F, V> {
         reentry::scope(self.id(), key.clone(), load)
     }
 
-    /// Makes an entry of what was loaded under `ticket`.
+    /// Makes an entry of what was loaded under `ticket`. The first entry of a group also bears the
+    /// weight of the group.
     pub fn entry<G, N>(&self, ticket: &Ticket, key: &Key, new: NewEntry<V, G>) -> Arc<Entry<V>>
     where
         G: IntoIterator<Item = N>,

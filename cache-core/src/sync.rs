@@ -10,7 +10,7 @@ pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Locks, whatever happened to earlier holders.
 ///
-/// No lock of this crate is held while foreign code runs, and every critical section leaves its
+/// No lock of the flights is held while foreign code runs, and every critical section leaves its
 /// data consistent at each step, so a poisoned lock carries no broken state.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex

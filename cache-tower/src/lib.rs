@@ -87,7 +87,7 @@ pub use cache::ResponseFuture;
 #[cfg(feature = "test-util")]
 pub use cache_core::clock::{FixedRandom, ManualClock};
 pub use cache_core::{
-    BoxError, Error, Stats,
+    BoxError, Error, Freshness, Stats,
     policy::{days, hours, minutes, seconds},
 };
 pub use groups::Groups;

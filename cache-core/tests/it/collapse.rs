@@ -28,7 +28,11 @@ where
         let (cache, load) = (cache.clone(), load.clone());
         tasks.spawn(async move { cache.get_or_load(&1, load).await.map(|value| *value) });
     }
-    asked(cache, before.hits + before.stale + before.misses + count as u64).await;
+    asked(
+        cache,
+        before.hits + before.stale + before.misses + count as u64,
+    )
+    .await;
     tasks
 }
 
@@ -91,7 +95,11 @@ async fn asy_01_a_leader_dropped_at_any_poll_costs_one_load_more() {
         drop(leader);
         let answers = followers.join_all().await;
         assert!(answers.iter().all(Result::is_ok), "dropped at poll {polls}");
-        assert_eq!(loads.count(), if done.is_some() { 1 } else { 2 }, "dropped at poll {polls}");
+        assert_eq!(
+            loads.count(),
+            if done.is_some() { 1 } else { 2 },
+            "dropped at poll {polls}"
+        );
         settled(&cache);
         if done.is_some() {
             assert!(polls > 3, "the loader yields several times");
@@ -125,7 +133,9 @@ async fn asy_01_a_follower_dropped_at_any_poll_strands_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_was_passed_on_lasts_the_whole_deadline() {
-    let policy = Policy::default().work_deadline(seconds(30)).wait_limit(minutes(2));
+    let policy = Policy::default()
+        .work_deadline(seconds(30))
+        .wait_limit(minutes(2));
     let (cache, loads) = (cache_of(policy), Loads::default());
     let load = {
         let loads = loads.clone();
@@ -143,10 +153,21 @@ async fn a_turn_that_was_passed_on_lasts_the_whole_deadline() {
     let followers = callers(&cache, 50, load).await;
     tokio::time::sleep(seconds(29)).await;
     leader.abort_all();
-    assert!(leader.join_next().await.unwrap().unwrap_err().is_cancelled());
+    assert!(
+        leader
+            .join_next()
+            .await
+            .unwrap()
+            .unwrap_err()
+            .is_cancelled()
+    );
     let answers = followers.join_all().await;
     assert!(answers.iter().all(|answer| *answer.as_ref().unwrap() == 2));
-    assert_eq!(loads.count(), 2, "the second leader is not overtaken a second after it began");
+    assert_eq!(
+        loads.count(),
+        2,
+        "the second leader is not overtaken a second after it began"
+    );
     settled(&cache);
 }
 
@@ -203,7 +224,10 @@ async fn asy_03_a_loader_that_always_panics_is_called_twice_and_the_others_get_a
     }
     assert_eq!((panicked, told, loads.count()), (2, 98, 2));
     settled(&cache);
-    let after = cache.get_or_load(&1, || async { Ok::<_, Down>(7) }).await.unwrap();
+    let after = cache
+        .get_or_load(&1, || async { Ok::<_, Down>(7) })
+        .await
+        .unwrap();
     assert_eq!(*after, 7, "nothing is poisoned");
 }
 
@@ -227,11 +251,19 @@ async fn asy_05_a_failure_is_shared_and_answers_until_its_pause_is_over() {
         assert_eq!(loads.count(), failures);
         tokio::time::advance(Duration::from_millis(pause - 1)).await;
         let error = cache.get_or_load(&1, fail.clone()).await.unwrap_err();
-        assert_eq!(error.downcast_ref::<Down>(), Some(&Down(failures)), "within the pause");
+        assert_eq!(
+            error.downcast_ref::<Down>(),
+            Some(&Down(failures)),
+            "within the pause"
+        );
         assert_eq!(loads.count(), failures);
         tokio::time::advance(Duration::from_millis(1)).await;
         let error = cache.get_or_load(&1, fail.clone()).await.unwrap_err();
-        assert_eq!(error.downcast_ref::<Down>(), Some(&Down(failures + 1)), "after the pause");
+        assert_eq!(
+            error.downcast_ref::<Down>(),
+            Some(&Down(failures + 1)),
+            "after the pause"
+        );
     }
     settled(&cache);
 }
@@ -245,7 +277,10 @@ async fn a_success_ends_the_row_of_failures() {
         cache.get_or_load(&1, fail).await.unwrap_err();
         tokio::time::advance(seconds(9)).await;
     }
-    cache.get_or_load(&1, || loads.clone().load()).await.unwrap();
+    cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
     tokio::time::advance(seconds(2)).await;
     cache.get_or_load(&1, fail).await.unwrap_err();
     assert_eq!(loads.count(), 6);
@@ -262,7 +297,10 @@ async fn a_pause_of_zero_remembers_nothing() {
     let policy = Policy::default().failure_pause(Duration::ZERO, Duration::ZERO);
     let (cache, loads) = (cache_of(policy), Loads::default());
     for _ in 0..5 {
-        cache.get_or_load(&1, || loads.clone().fail()).await.unwrap_err();
+        cache
+            .get_or_load(&1, || loads.clone().fail())
+            .await
+            .unwrap_err();
     }
     assert_eq!(loads.count(), 5);
     settled(&cache);
@@ -270,7 +308,9 @@ async fn a_pause_of_zero_remembers_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn asy_07_a_follower_waits_no_longer_than_its_limit() {
-    let policy = Policy::default().work_deadline(minutes(2)).wait_limit(seconds(1));
+    let policy = Policy::default()
+        .work_deadline(minutes(2))
+        .wait_limit(seconds(1));
     let (cache, loads) = (cache_of(policy), Loads::default());
     let load = {
         let loads = loads.clone();
@@ -286,7 +326,11 @@ async fn asy_07_a_follower_waits_no_longer_than_its_limit() {
     let began = Instant::now();
     let followers = callers(&cache, 100, load).await.join_all().await;
     assert!(began.elapsed() < seconds(2), "{:?}", began.elapsed());
-    assert!(followers.iter().all(|answer| answer.as_ref().unwrap_err().is_timeout()));
+    assert!(
+        followers
+            .iter()
+            .all(|answer| answer.as_ref().unwrap_err().is_timeout())
+    );
     assert_eq!(leader.join_all().await.pop().unwrap().unwrap(), 1);
     assert_eq!(loads.count(), 1);
     settled(&cache);
@@ -302,7 +346,9 @@ impl Drop for SetOnDrop {
 
 #[tokio::test(start_paused = true)]
 async fn a_load_past_its_deadline_is_dropped_and_its_failure_shared() {
-    let policy = Policy::default().work_deadline(seconds(5)).wait_limit(minutes(1));
+    let policy = Policy::default()
+        .work_deadline(seconds(5))
+        .wait_limit(minutes(1));
     let (cache, loads) = (cache_of(policy), Loads::default());
     let dropped = Arc::new(AtomicBool::new(false));
     let load = {
@@ -318,16 +364,51 @@ async fn a_load_past_its_deadline_is_dropped_and_its_failure_shared() {
     };
     let began = Instant::now();
     let answers = callers(&cache, 100, load).await.join_all().await;
-    assert!(answers.iter().all(|answer| answer.as_ref().unwrap_err().is_timeout()));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_ref().unwrap_err().is_timeout())
+    );
     assert!(dropped.load(Ordering::SeqCst));
-    assert_eq!(loads.count(), 1, "the followers share the failure of a leader that is alive");
+    assert_eq!(
+        loads.count(),
+        1,
+        "the followers share the failure of a leader that is alive"
+    );
     assert!(began.elapsed() < seconds(6), "{:?}", began.elapsed());
     settled(&cache);
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_follower_that_wakes_at_the_deadline_before_the_leader_does_not_overtake_it() {
+    let policy = Policy::default()
+        .work_deadline(seconds(5))
+        .wait_limit(minutes(1));
+    let (cache, loads) = (cache_of(policy), Loads::default());
+    let hang = {
+        let loads = loads.clone();
+        move || {
+            loads.begin();
+            std::future::pending()
+        }
+    };
+    let leader = callers(&cache, 1, hang).await;
+    // This task is the one the runtime polls first.
+    let error = cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap_err();
+    assert!(error.is_timeout());
+    assert!(leader.join_all().await.iter().all(Result::is_err));
+    assert_eq!(loads.count(), 1);
+    settled(&cache);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_nobody_polls_is_overtaken_and_its_late_result_refused() {
-    let policy = Policy::default().work_deadline(seconds(5)).wait_limit(minutes(1));
+    let policy = Policy::default()
+        .work_deadline(seconds(5))
+        .wait_limit(minutes(1));
     let (cache, loads) = (cache_of(policy), Loads::default());
     let gate = Notify::new();
     let slow = || async {
@@ -344,7 +425,11 @@ async fn a_leader_nobody_polls_is_overtaken_and_its_late_result_refused() {
     let began = Instant::now();
     let answers = callers(&cache, 100, quick).await.join_all().await;
     assert!(answers.iter().all(|answer| *answer.as_ref().unwrap() == 2));
-    assert!((seconds(5)..seconds(6)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!(
+        (seconds(5)..seconds(6)).contains(&began.elapsed()),
+        "{:?}",
+        began.elapsed()
+    );
     gate.notify_one();
     assert_eq!(*held.await.unwrap(), 1, "its own caller gets it");
     assert_eq!(*cache.get(&1).await.unwrap(), 2, "the cache does not");
@@ -363,7 +448,13 @@ async fn who_comes_after_the_deadline_of_a_leader_nobody_polls_does_not_wait() {
     assert!(polled(held.as_mut(), 1).await.is_none());
     tokio::time::advance(seconds(6)).await;
     let began = Instant::now();
-    assert_eq!(*cache.get_or_load(&1, || loads.clone().load()).await.unwrap(), 2);
+    assert_eq!(
+        *cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap(),
+        2
+    );
     assert_eq!(began.elapsed(), Duration::ZERO);
     drop(held);
     settled(&cache);
@@ -375,7 +466,10 @@ async fn asy_13_a_loader_that_asks_for_its_own_key_is_told_so() {
     let began = Instant::now();
     let inner = || async {
         loads.begin();
-        cache.get_or_load(&1, || loads.clone().load()).await.map(|value| *value)
+        cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .map(|value| *value)
     };
     let error = cache.get_or_load(&1, inner).await.unwrap_err();
     assert!(error.is_load());
@@ -400,16 +494,18 @@ async fn asy_13_loaders_may_ask_for_other_keys_and_circles_are_noticed() {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    assert!(cause.downcast_ref::<Error>().unwrap().is_reentrant(), "{error:?}");
+    assert!(
+        cause.downcast_ref::<Error>().unwrap().is_reentrant(),
+        "{error:?}"
+    );
     settled(&cache);
 }
 
 #[tokio::test(start_paused = true)]
 async fn asy_13_the_same_key_of_another_cache_is_another_key() {
     let (outer, inner) = (cache(), cache());
-    let load = || async {
-        Ok::<_, Error>(*inner.get_or_load(&1, || async { Ok::<_, Down>(5) }).await?)
-    };
+    let load =
+        || async { Ok::<_, Error>(*inner.get_or_load(&1, || async { Ok::<_, Down>(5) }).await?) };
     assert_eq!(*outer.get_or_load(&1, load).await.unwrap(), 5);
 }
 
@@ -418,9 +514,15 @@ async fn a_loader_may_borrow_and_the_future_is_send() {
     fn is_send<T: Send>(work: T) -> T {
         work
     }
-    let (cache, name) = (Cache::<String>::builder("it").build().unwrap(), "Ada".to_owned());
+    let (cache, name) = (
+        Cache::<String>::builder("it").build().unwrap(),
+        "Ada".to_owned(),
+    );
     let load = || async { Ok::<_, Down>(name.clone()) };
-    assert_eq!(*is_send(cache.get_or_load("user", load)).await.unwrap(), "Ada");
+    assert_eq!(
+        *is_send(cache.get_or_load("user", load)).await.unwrap(),
+        "Ada"
+    );
 }
 
 #[tokio::test(start_paused = true)]

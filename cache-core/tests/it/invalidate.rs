@@ -97,8 +97,15 @@ async fn cor_07_who_comes_after_does_not_get_what_a_load_before_brings() {
         asked(&cache, 101).await;
         gate.notify_one();
         assert_eq!(slow.await.unwrap(), 1);
-        assert!(after.join_all().await.iter().all(|value| *value == 2), "{way:?}");
-        assert_eq!(loads.count(), u64::from(!matches!(way, Way::Insert)), "{way:?}");
+        assert!(
+            after.join_all().await.iter().all(|value| *value == 2),
+            "{way:?}"
+        );
+        assert_eq!(
+            loads.count(),
+            u64::from(!matches!(way, Way::Insert)),
+            "{way:?}"
+        );
         assert_eq!(*cache.get(&1).await.unwrap(), 2, "{way:?}");
         settled(&cache);
     }
@@ -160,7 +167,9 @@ async fn followers_of_an_outcome_they_cannot_use_share_the_next_load() {
 #[tokio::test(start_paused = true)]
 async fn a_group_named_by_another_handle_of_the_cache_is_the_same_group() {
     let cache = cache();
-    let in_team = cache.with_policy(Policy::ttl(minutes(5)).group(GROUP).group("all")).unwrap();
+    let in_team = cache
+        .with_policy(Policy::ttl(minutes(5)).group(GROUP).group("all"))
+        .unwrap();
     let gate = Notify::new();
     let mut slow = pin!(in_team.get_or_load(&1, || async {
         gate.notified().await;
@@ -200,10 +209,22 @@ async fn a_failure_from_before_an_invalidation_does_not_answer_after_it() {
 #[tokio::test(start_paused = true)]
 async fn an_invalidation_ends_the_pause_after_a_failure() {
     let cache = cache();
-    cache.get_or_load(&1, || async { Err::<u64, _>(Down(1)) }).await.unwrap_err();
-    cache.get_or_load(&1, || async { Ok::<_, Down>(2) }).await.unwrap_err();
+    cache
+        .get_or_load(&1, || async { Err::<u64, _>(Down(1)) })
+        .await
+        .unwrap_err();
+    cache
+        .get_or_load(&1, || async { Ok::<_, Down>(2) })
+        .await
+        .unwrap_err();
     cache.invalidate(&1).await;
-    assert_eq!(*cache.get_or_load(&1, || async { Ok::<_, Down>(2) }).await.unwrap(), 2);
+    assert_eq!(
+        *cache
+            .get_or_load(&1, || async { Ok::<_, Down>(2) })
+            .await
+            .unwrap(),
+        2
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +235,11 @@ async fn a_pattern_removes_what_matches_and_says_how_much() {
         cache.insert(&(user, "posts"), user).await.unwrap();
     }
     assert_eq!(cache.invalidate_pattern("2:*").await.unwrap(), 2);
-    assert_eq!(cache.invalidate_pattern("users:*").await.unwrap(), 0, "after the cache's name");
+    assert_eq!(
+        cache.invalidate_pattern("users:*").await.unwrap(),
+        0,
+        "after the cache's name"
+    );
     assert_eq!(cache.invalidate_pattern("*:posts").await.unwrap(), 2);
     assert!(cache.invalidate_pattern("[").await.unwrap_err().is_config());
     assert_eq!(cache.stats().entries, 2);
@@ -227,8 +252,12 @@ async fn a_pattern_removes_what_matches_and_says_how_much() {
 #[tokio::test(start_paused = true)]
 async fn an_insert_that_stores_nothing_still_removes_the_old_value() {
     let cache = cache();
-    let unkept = cache.with_policy(Policy::ttl(std::time::Duration::ZERO)).unwrap();
-    let heavy = cache.with_policy(Policy::ttl(minutes(1)).max_size(1)).unwrap();
+    let unkept = cache
+        .with_policy(Policy::ttl(std::time::Duration::ZERO))
+        .unwrap();
+    let heavy = cache
+        .with_policy(Policy::ttl(minutes(1)).max_size(1))
+        .unwrap();
     for other in [unkept, heavy] {
         cache.insert(&1, 1).await.unwrap();
         assert_eq!(*other.insert(&1, 2).await.unwrap(), 2);
@@ -266,7 +295,11 @@ impl History {
             yields(before).await;
             let version = self.origin[key].load(Ordering::SeqCst);
             yields(after).await;
-            if fails { Err(Down(version)) } else { Ok(version) }
+            if fails {
+                Err(Down(version))
+            } else {
+                Ok(version)
+            }
         };
         if let Ok(value) = cache.get_or_load(&(key as u64), load).await {
             assert!(*value >= least, "key {key}: {} after {least}", *value);

@@ -16,7 +16,11 @@ use std::{
 
 /// As many where tests are optimised, fewer where they are not.
 const fn rounds(optimised: u64, plain: u64) -> u64 {
-    if cfg!(debug_assertions) { plain } else { optimised }
+    if cfg!(debug_assertions) {
+        plain
+    } else {
+        optimised
+    }
 }
 
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -41,12 +45,18 @@ async fn the_bytes_held_never_exceed_the_capacity() {
     for _ in 0..rounds(1_000_000, 200_000) {
         // Mostly small, some as heavy as is kept, some heavier.
         let weight = 1_u32 << rng.u32(0..22);
-        cache.insert(&rng.u32(0..100_000), rng.u32(0..weight) + weight / 2).await.unwrap();
+        cache
+            .insert(&rng.u32(0..100_000), rng.u32(0..weight) + weight / 2)
+            .await
+            .unwrap();
         let bytes = cache.stats().bytes;
         assert!(bytes <= CAPACITY, "{bytes}");
         fullest = fullest.max(bytes);
     }
-    assert!(fullest > CAPACITY / 10 * 9, "{fullest}: what may be held is used");
+    assert!(
+        fullest > CAPACITY / 10 * 9,
+        "{fullest}: what may be held is used"
+    );
     cache.clear().await;
     assert_eq!(cache.stats().bytes, 0);
 }
@@ -61,11 +71,16 @@ fn allocated<V: Send + Sync + 'static>(
     let kept = OnceLock::new();
     let counted = measure(|| {
         run(async {
-            let cache = Cache::builder("it").capacity(capacity).weigh(move |_| bytes);
+            let cache = Cache::builder("it")
+                .capacity(capacity)
+                .weigh(move |_| bytes);
             let cache: Cache<V> = cache.build().unwrap();
-            for n in 0..capacity / 100 {
+            for n in 0..capacity / 200 {
                 let cache = cache.with_policy(policy(n)).unwrap();
-                cache.insert(&format!("key-with-24-bytes-{n:06}"), value()).await.unwrap();
+                cache
+                    .insert(&format!("key-with-24-bytes-{n:06}"), value())
+                    .await
+                    .unwrap();
             }
             kept.set(cache).unwrap();
         });
@@ -77,18 +92,28 @@ fn allocated<V: Send + Sync + 'static>(
 
 #[test]
 fn what_is_allocated_is_at_most_a_tenth_above_the_capacity() {
-    const CAPACITY: u64 = 8 * 1024 * 1024;
-    const BOUND: u64 = CAPACITY / 10 * 11;
     let plain = |_| Policy::ttl(hours(1));
     let grouped = |n| Policy::ttl(hours(1)).group(format!("group-of-one:{n}"));
-    for (what, (held, per_entry)) in [
-        ("100 bytes", allocated(CAPACITY, plain, || vec![7_u8; 100], 100)),
-        ("8 bytes, in place", allocated(CAPACITY, plain, || 7_u64, 8)),
-        ("4 KiB", allocated(CAPACITY, plain, || vec![7_u8; 4096], 4096)),
-        ("a group each", allocated(CAPACITY, grouped, || vec![7_u8; 100], 100)),
-    ] {
-        println!("{what}: {per_entry} bytes per entry, {held} of {CAPACITY}");
-        assert!(held <= BOUND, "{what}: {held} bytes held, {per_entry} per entry");
+    // Several, because tables grow by doubling and may be just grown, or just full.
+    for capacity in [2, 6, 8].map(|mebibytes| mebibytes * 1024 * 1024) {
+        for (what, (held, per_entry)) in [
+            (
+                "100 bytes",
+                allocated(capacity, plain, || vec![7_u8; 100], 100),
+            ),
+            ("8 bytes, in place", allocated(capacity, plain, || 7_u64, 8)),
+            (
+                "4 KiB",
+                allocated(capacity, plain, || vec![7_u8; 4096], 4096),
+            ),
+            (
+                "a group each",
+                allocated(capacity, grouped, || vec![7_u8; 100], 100),
+            ),
+        ] {
+            println!("{what}: {per_entry} bytes per entry, {held} of {capacity}");
+            assert!(held <= capacity / 10 * 11, "{what}: {held} of {capacity}");
+        }
     }
 }
 
@@ -101,10 +126,16 @@ async fn hot_hits(scanned: u64) -> f64 {
         let key = rng.u64(0..1_000);
         // The first fifth of the reads fills the cache.
         hits += u64::from(read >= reads / 5 && cache.in_memory(&key).is_some());
-        cache.get_or_load(&key, async || Ok::<_, Down>(key)).await.unwrap();
+        cache
+            .get_or_load(&key, async || Ok::<_, Down>(key))
+            .await
+            .unwrap();
         for _ in 0..scanned {
             next += 1;
-            cache.get_or_load(&next, async || Ok::<_, Down>(next)).await.unwrap();
+            cache
+                .get_or_load(&next, async || Ok::<_, Down>(next))
+                .await
+                .unwrap();
         }
     }
     hits as f64 / (reads - reads / 5) as f64
@@ -120,9 +151,15 @@ async fn key_19_a_scan_of_one_time_keys_leaves_the_hot_set_in_place() {
 
 #[test]
 fn asy_15_keys_that_are_gone_leave_nothing_behind() {
-    let cache = Cache::<u64>::builder("it").capacity(64 * 1024).build().unwrap();
+    let cache = Cache::<u64>::builder("it")
+        .capacity(64 * 1024)
+        .build()
+        .unwrap();
     let counted = measure(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             for key in 0..rounds(1_000_000, 100_000) {
                 let load = async || {
@@ -130,7 +167,11 @@ fn asy_15_keys_that_are_gone_leave_nothing_behind() {
                         panic_quietly();
                     }
                     yields(1).await;
-                    if key % 4 == 2 { Err(Down(key)) } else { Ok(key) }
+                    if key % 4 == 2 {
+                        Err(Down(key))
+                    } else {
+                        Ok(key)
+                    }
                 };
                 let mut call = Box::pin(cache.get_or_load(&key, load));
                 if key % 100 == 1 {
@@ -154,12 +195,15 @@ fn asy_15_keys_that_are_gone_leave_nothing_behind() {
 
 #[test]
 fn asy_15_a_burst_of_flights_gives_its_memory_back() {
-    let cache = Cache::<u64>::builder("it").capacity(64 * 1024).build().unwrap();
+    let cache = Cache::<u64>::builder("it")
+        .capacity(64 * 1024)
+        .build()
+        .unwrap();
     let counted = measure(|| {
         run(async {
             let load = async || std::future::pending::<Result<u64, Down>>().await;
             let mut calls = Vec::new();
-            for key in 0..rounds(400_000, 200_000) {
+            for key in 0..rounds(400_000, 100_000) {
                 let cache = cache.clone();
                 let mut call = Box::pin(async move { cache.get_or_load(&key, load).await });
                 assert!(polled(call.as_mut(), 1).await.is_none());
@@ -182,28 +226,52 @@ async fn what_is_too_heavy_is_handed_out_but_not_kept() {
         .build()
         .unwrap();
     for _ in 0..2 {
-        let value = cache.get_or_load(&1, async || Ok::<_, Down>(1025)).await.unwrap();
+        let value = cache
+            .get_or_load(&1, async || Ok::<_, Down>(1025))
+            .await
+            .unwrap();
         assert_eq!(*value, 1025);
     }
     assert_eq!((cache.stats().entries, cache.stats().loads), (0, 2));
-    cache.get_or_load(&2, async || Ok::<_, Down>(1000)).await.unwrap();
+    cache
+        .get_or_load(&2, async || Ok::<_, Down>(1000))
+        .await
+        .unwrap();
     assert!(cache.get(&2).await.is_some());
     cache.insert(&2, 1025).await.unwrap();
-    assert!(cache.get(&2).await.is_none(), "the lighter value before it is not the current one");
+    assert!(
+        cache.get(&2).await.is_none(),
+        "the lighter value before it is not the current one"
+    );
     settled(&cache);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_too_heavy_to_keep_ends_the_copy_before_it() {
-    let policy = Policy::ttl(minutes(1)).stale_while_revalidate(minutes(9)).max_size(100);
-    let cache: Cache<u32> =
-        Cache::builder("it").policy(policy).weigh(|bytes| *bytes as usize).build().unwrap();
+    let policy = Policy::ttl(minutes(1))
+        .stale_while_revalidate(minutes(9))
+        .max_size(100);
+    let cache: Cache<u32> = Cache::builder("it")
+        .policy(policy)
+        .weigh(|bytes| *bytes as usize)
+        .build()
+        .unwrap();
     cache.insert(&1, 50).await.unwrap();
     tokio::time::advance(minutes(2)).await;
-    assert_eq!(*cache.get_or_load(&1, async || Ok::<_, Down>(101)).await.unwrap(), 101);
+    assert_eq!(
+        *cache
+            .get_or_load(&1, async || Ok::<_, Down>(101))
+            .await
+            .unwrap(),
+        101
+    );
     assert!(cache.get(&1).await.is_none());
     let stats = cache.stats();
-    assert_eq!((stats.evictions, stats.refused), (1, 0), "too heavy is not too late");
+    assert_eq!(
+        (stats.evictions, stats.refused),
+        (1, 0),
+        "too heavy is not too late"
+    );
     settled(&cache);
 }
 
@@ -211,22 +279,37 @@ async fn a_refresh_too_heavy_to_keep_ends_the_copy_before_it() {
 async fn a_codec_weighs_a_value_by_its_encoded_length() {
     let weight = async |codec: bool, text: &str| {
         let cache = Cache::<String>::builder("it").policy(Policy::default().max_size(1000));
-        let cache = if codec { cache.codec(cache_core::Json) } else { cache };
+        let cache = if codec {
+            cache.codec(cache_core::Json)
+        } else {
+            cache
+        };
         let cache = cache.build().unwrap();
         cache.insert(&1, text.to_owned()).await.unwrap();
         cache.stats().bytes
     };
     let long = "x".repeat(900);
     assert_eq!(weight(true, &long).await - weight(true, "").await, 900);
-    assert_eq!(weight(false, &long).await, weight(false, "").await, "shallow");
-    assert_eq!(weight(true, &"x".repeat(999)).await, 0, "beyond max_size with its quotes");
+    assert_eq!(
+        weight(false, &long).await,
+        weight(false, "").await,
+        "shallow"
+    );
+    assert_eq!(
+        weight(true, &"x".repeat(999)).await,
+        0,
+        "beyond max_size with its quotes"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_value_without_an_encoding_is_an_error_to_insert_and_handed_out_when_loaded() {
     // JSON has no keys that are sequences.
     type Odd = std::collections::BTreeMap<Vec<u8>, u8>;
-    let cache = Cache::<Odd>::builder("it").codec(cache_core::Json).build().unwrap();
+    let cache = Cache::<Odd>::builder("it")
+        .codec(cache_core::Json)
+        .build()
+        .unwrap();
     let odd = Odd::from([(vec![1], 1)]);
     assert!(cache.insert(&1, odd.clone()).await.unwrap_err().is_codec());
     let load = async || Ok::<_, Down>(odd.clone());
@@ -266,7 +349,12 @@ impl Drop for Nosy {
             }
             let waker = std::task::Waker::noop();
             let mut invalidate = pin!(cache.invalidate(&1_000));
-            assert!(invalidate.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready());
+            assert!(
+                invalidate
+                    .as_mut()
+                    .poll(&mut std::task::Context::from_waker(waker))
+                    .is_ready()
+            );
             cache.stats();
         }
         self.drops.fetch_add(1, Ordering::SeqCst);
@@ -278,15 +366,25 @@ async fn asy_16_a_value_may_ask_the_cache_while_it_is_dropped() {
     let cell = Arc::new(OnceLock::new());
     let drops = Arc::new(AtomicU64::new(0));
     // Colliding hashes: every key has the same locks.
-    let cache = Cache::<Nosy>::builder("it").capacity(16 * 1024).colliding_hashes();
+    let cache = Cache::<Nosy>::builder("it")
+        .capacity(16 * 1024)
+        .colliding_hashes();
     let policy = Policy::ttl(minutes(1)).group("all");
     let cache = cache.policy(policy).build().unwrap();
     assert!(cell.set(cache.clone()).is_ok());
-    let value = || Nosy { cache: Arc::clone(&cell), drops: Arc::clone(&drops) };
+    let value = || Nosy {
+        cache: Arc::clone(&cell),
+        drops: Arc::clone(&drops),
+    };
     for key in 0..200_u64 {
         // Replaced and evicted.
         drop(cache.insert(&(key % 120), value()).await.unwrap());
-        drop(cache.get_or_load(&(key + 500), async || Ok::<_, Down>(value())).await.unwrap());
+        drop(
+            cache
+                .get_or_load(&(key + 500), async || Ok::<_, Down>(value()))
+                .await
+                .unwrap(),
+        );
     }
     cache.insert(&1, value()).await.unwrap();
     cache.invalidate(&1).await;
@@ -295,7 +393,9 @@ async fn asy_16_a_value_may_ask_the_cache_while_it_is_dropped() {
     cache.invalidate_group("all").await;
     assert!(cache.get(&699).await.is_none());
     cache.insert(&2, value()).await.unwrap();
-    cache.with_policy(Policy::ttl(std::time::Duration::ZERO)).unwrap();
+    cache
+        .with_policy(Policy::ttl(std::time::Duration::ZERO))
+        .unwrap();
     tokio::time::advance(minutes(2)).await;
     assert!(cache.get(&2).await.is_none());
     cache.clear().await;

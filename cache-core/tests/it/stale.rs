@@ -22,7 +22,10 @@ async fn slowly(loads: Loads) -> Result<u64, Down> {
 #[tokio::test(start_paused = true)]
 async fn asy_19_one_caller_refreshes_and_waits_while_the_others_get_the_stale_copy() {
     let (cache, loads) = (cache_of(swr()), Loads::default());
-    cache.get_or_load(&1, || loads.clone().load()).await.unwrap();
+    cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
     tokio::time::advance(seconds(15)).await;
 
     let began = Instant::now();
@@ -35,7 +38,10 @@ async fn asy_19_one_caller_refreshes_and_waits_while_the_others_get_the_stale_co
         });
     }
     let answers = tasks.join_all().await;
-    let refreshed = answers.iter().filter(|(value, stale, _)| *value == 2 && !stale).count();
+    let refreshed = answers
+        .iter()
+        .filter(|(value, stale, _)| *value == 2 && !stale)
+        .count();
     let at_once = answers
         .iter()
         .filter(|(value, stale, waited)| *value == 1 && *stale && waited.is_zero())
@@ -54,7 +60,11 @@ async fn a_refresh_in_the_background_lets_nobody_wait_and_survives_its_caller() 
         let loads = loads.clone();
         cache.refresh_in_background(&1, move || slowly(loads))
     };
-    assert_eq!(*refresh().await.unwrap(), 1, "there is nothing stale yet: it loads");
+    assert_eq!(
+        *refresh().await.unwrap(),
+        1,
+        "there is nothing stale yet: it loads"
+    );
     tokio::time::advance(seconds(15)).await;
     let began = Instant::now();
     for _ in 0..100 {
@@ -72,7 +82,10 @@ async fn a_refresh_in_the_background_lets_nobody_wait_and_survives_its_caller() 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_window_callers_wait_for_one_load() {
     let (cache, loads) = (cache_of(swr()), Loads::default());
-    cache.get_or_load(&1, || loads.clone().load()).await.unwrap();
+    cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
     tokio::time::advance(seconds(30)).await;
     assert!(cache.get(&1).await.is_none());
     let mut tasks = JoinSet::new();
@@ -89,7 +102,10 @@ async fn beyond_the_window_callers_wait_for_one_load() {
 async fn a_failed_load_is_answered_by_the_stale_copy_within_the_window_only() {
     let policy = Policy::ttl(seconds(10)).stale_if_error(minutes(1));
     let (cache, loads) = (cache_of(policy), Loads::default());
-    cache.get_or_load(&1, || loads.clone().load()).await.unwrap();
+    cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
     tokio::time::advance(seconds(11)).await;
     assert!(cache.get(&1).await.is_none(), "it is for failures only");
 
@@ -100,21 +116,35 @@ async fn a_failed_load_is_answered_by_the_stale_copy_within_the_window_only() {
     }
     assert!(tasks.join_all().await.iter().all(|value| *value == 1));
     assert_eq!(loads.count(), 2, "the failure is shared");
-    let value = cache.get_or_load(&1, || loads.clone().load()).await.unwrap();
-    assert!(matches!(value.freshness(), Freshness::Stale { if_error: true, .. }));
+    let value = cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
+    assert!(matches!(
+        value.freshness(),
+        Freshness::Stale { if_error: true, .. }
+    ));
     assert_eq!(loads.count(), 2, "no load while the pause lasts");
 
     tokio::time::advance(minutes(2)).await;
-    let error = cache.get_or_load(&1, || loads.clone().fail()).await.unwrap_err();
+    let error = cache
+        .get_or_load(&1, || loads.clone().fail())
+        .await
+        .unwrap_err();
     assert_eq!(error.downcast_ref::<Down>(), Some(&Down(3)));
     settled(&cache);
 }
 
 #[tokio::test(start_paused = true)]
 async fn asy_07_a_follower_that_waited_too_long_gets_the_stale_copy() {
-    let policy = Policy::ttl(seconds(10)).stale_if_error(minutes(9)).wait_limit(seconds(1));
+    let policy = Policy::ttl(seconds(10))
+        .stale_if_error(minutes(9))
+        .wait_limit(seconds(1));
     let (cache, loads) = (cache_of(policy), Loads::default());
-    cache.get_or_load(&1, || loads.clone().load()).await.unwrap();
+    cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
     tokio::time::advance(seconds(11)).await;
     let leader = {
         let (cache, loads) = (cache.clone(), loads.clone());
@@ -127,7 +157,13 @@ async fn asy_07_a_follower_that_waited_too_long_gets_the_stale_copy() {
         })
     };
     yields(1).await;
-    assert_eq!(*cache.get_or_load(&1, || loads.clone().load()).await.unwrap(), 1);
+    assert_eq!(
+        *cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(leader.await.unwrap(), 2);
     settled(&cache);
 }
@@ -136,23 +172,41 @@ async fn asy_07_a_follower_that_waited_too_long_gets_the_stale_copy() {
 async fn asy_19_a_refresh_that_fails_is_not_tried_again_before_its_pause_is_over() {
     let policy = swr().failure_pause(seconds(2), seconds(2));
     let (cache, loads) = (cache_of(policy), Loads::default());
-    cache.get_or_load(&1, || loads.clone().load()).await.unwrap();
+    cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
     tokio::time::advance(seconds(11)).await;
     for _ in 0..50 {
-        let value = cache.get_or_load(&1, || loads.clone().fail()).await.unwrap();
+        let value = cache
+            .get_or_load(&1, || loads.clone().fail())
+            .await
+            .unwrap();
         assert_eq!(*value, 1, "also for the one whose refresh failed");
     }
     assert_eq!(loads.count(), 2);
     tokio::time::advance(seconds(2)).await;
-    assert_eq!(*cache.get_or_load(&1, || loads.clone().load()).await.unwrap(), 3);
+    assert_eq!(
+        *cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap(),
+        3
+    );
     settled(&cache);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_early_refresh_happens_once_and_the_others_are_served() {
     // All but certain: the random number is the least there is.
-    let (cache, loads) = (cache_of(Policy::ttl(seconds(60)).early_refresh(1.0)), Loads::default());
-    cache.get_or_load(&1, || slowly(loads.clone())).await.unwrap();
+    let (cache, loads) = (
+        cache_of(Policy::ttl(seconds(60)).early_refresh(1.0)),
+        Loads::default(),
+    );
+    cache
+        .get_or_load(&1, || slowly(loads.clone()))
+        .await
+        .unwrap();
     tokio::time::advance(seconds(40)).await;
     let mut tasks = JoinSet::new();
     for _ in 0..100 {
@@ -169,9 +223,15 @@ async fn an_early_refresh_happens_once_and_the_others_are_served() {
 #[tokio::test(start_paused = true)]
 async fn without_early_refresh_there_is_none() {
     let (cache, loads) = (cache_of(Policy::ttl(seconds(60))), Loads::default());
-    cache.get_or_load(&1, || slowly(loads.clone())).await.unwrap();
+    cache
+        .get_or_load(&1, || slowly(loads.clone()))
+        .await
+        .unwrap();
     tokio::time::advance(Duration::from_millis(59_990)).await;
-    cache.get_or_load(&1, || slowly(loads.clone())).await.unwrap();
+    cache
+        .get_or_load(&1, || slowly(loads.clone()))
+        .await
+        .unwrap();
     assert_eq!(loads.count(), 1);
 }
 
@@ -187,18 +247,39 @@ async fn there_is_none_is_remembered_for_its_own_time() {
         }
     };
     for _ in 0..3 {
-        assert!(cache.get_or_load_optional(&1, none).await.unwrap().is_none());
+        assert!(
+            cache
+                .get_or_load_optional(&1, none)
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
     assert_eq!(loads.count(), 1);
     assert!(cache.get(&1).await.is_none());
-    let error = cache.get_or_load(&1, || loads.clone().load()).await.unwrap_err();
-    assert!(error.is_load(), "a loader that always yields a value cannot say so otherwise");
+    let error = cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap_err();
+    assert!(
+        error.is_load(),
+        "a loader that always yields a value cannot say so otherwise"
+    );
     tokio::time::advance(seconds(5)).await;
-    assert!(cache.get_or_load_optional(&1, none).await.unwrap().is_none());
+    assert!(
+        cache
+            .get_or_load_optional(&1, none)
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(loads.count(), 2);
     tokio::time::advance(seconds(5)).await;
     let some = || async { Ok::<_, Down>(Some(7)) };
-    assert_eq!(*cache.get_or_load_optional(&1, some).await.unwrap().unwrap(), 7);
+    assert_eq!(
+        *cache.get_or_load_optional(&1, some).await.unwrap().unwrap(),
+        7
+    );
     settled(&cache);
 }
 
@@ -208,7 +289,13 @@ async fn there_is_none_ends_a_stale_copy_also_where_it_is_not_remembered() {
     cache.insert(&1, 1).await.unwrap();
     tokio::time::advance(seconds(11)).await;
     let none = || async { Ok::<Option<u64>, Down>(None) };
-    assert!(cache.get_or_load_optional(&1, none).await.unwrap().is_none());
+    assert!(
+        cache
+            .get_or_load_optional(&1, none)
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert!(cache.get(&1).await.is_none());
     settled(&cache);
 }
@@ -223,15 +310,20 @@ async fn a_lifetime_of_zero_stores_nothing_but_still_collapses() {
     }
     assert!(tasks.join_all().await.iter().all(|value| *value == 1));
     assert_eq!(cache.stats().entries, 0);
-    cache.get_or_load(&1, || slowly(loads.clone())).await.unwrap();
+    cache
+        .get_or_load(&1, || slowly(loads.clone()))
+        .await
+        .unwrap();
     assert_eq!(loads.count(), 2);
     settled(&cache);
 }
 
 #[tokio::test(start_paused = true)]
 async fn jitter_spreads_lifetimes_over_its_share() {
-    let cache: Cache<u64> =
-        Cache::builder("it").policy(Policy::ttl(seconds(100)).jitter(0.5)).build().unwrap();
+    let cache: Cache<u64> = Cache::builder("it")
+        .policy(Policy::ttl(seconds(100)).jitter(0.5))
+        .build()
+        .unwrap();
     for key in 0..200_u64 {
         cache.insert(&key, key).await.unwrap();
     }
@@ -261,7 +353,12 @@ async fn without_jitter_a_lifetime_is_exact() {
     cache.insert(&1, 1).await.unwrap();
     tokio::time::advance(seconds(10) - Duration::from_nanos(1)).await;
     let value = cache.get(&1).await.unwrap();
-    assert_eq!(value.freshness(), Freshness::Fresh { left: Duration::from_nanos(1) });
+    assert_eq!(
+        value.freshness(),
+        Freshness::Fresh {
+            left: Duration::from_nanos(1)
+        }
+    );
     tokio::time::advance(Duration::from_nanos(1)).await;
     assert!(cache.get(&1).await.is_none());
 }

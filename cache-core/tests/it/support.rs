@@ -57,7 +57,11 @@ pub(crate) fn cache() -> Cache<u64> {
 }
 
 pub(crate) fn cache_of(policy: Policy) -> Cache<u64> {
-    Cache::builder("it").policy(policy).random(FixedRandom(0)).build().unwrap()
+    Cache::builder("it")
+        .policy(policy)
+        .random(FixedRandom(0))
+        .build()
+        .unwrap()
 }
 
 pub(crate) async fn yields(times: usize) {
