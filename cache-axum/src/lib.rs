@@ -73,3 +73,8 @@ pub type CacheLayer = cache_tower::adapter::CacheLayer<AxumRouting>;
 
 /// A service with a cache before it; see [`cache_tower::adapter::CacheService`].
 pub type CacheService<S> = cache_tower::adapter::CacheService<S, AxumRouting>;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -141,7 +141,7 @@ fn name_parameters<R: Routing, B>(plan: &mut Plan, request: &Request<B>) {
 async fn drive<S, B, RB>(
     shared: Arc<Shared>,
     policy: Arc<Policy>,
-    plan: Plan,
+    plan: Box<Plan>,
     inner: Inner<S>,
     request: Request<B>,
 ) -> Result<Response<ResponseBody<RB>>, S::Error>

@@ -32,18 +32,18 @@ pub(crate) struct Asked<'a> {
     pub(crate) has_body: bool,
 }
 
-/// Which way it takes.
+/// Which way it takes. What only the longer ways need is boxed, so that a hit moves little.
 pub(crate) enum Begin {
     /// Past the cache.
     Bypass(Passage),
     /// Out of the store.
     Answer(Answer),
     /// Out of the store, and the adapter runs the refresh.
-    Refresh(Answer, Refresh),
+    Refresh(Answer, Box<Refresh>),
     /// The cache itself says no.
     Refuse(Refusal),
     /// Along [`drive`](super::drive).
-    Drive(Plan),
+    Drive(Box<Plan>),
 }
 
 /// What is to be done with a request that goes past the cache, and with its response.
@@ -264,7 +264,7 @@ impl Search<'_> {
             .then(|| Refresh::begin(self.shared, self.policy, plan))
             .flatten()
         {
-            Some(refresh) => Begin::Refresh(answer, refresh),
+            Some(refresh) => Begin::Refresh(answer, Box::new(refresh)),
             None => Begin::Answer(answer),
         }
     }
@@ -295,13 +295,18 @@ impl Search<'_> {
         self.facts.method == MethodClass::Head
     }
 
-    fn plan(&self, why: Forwarded, stale: Option<Arc<Entry<Stored>>>, key: &SearchKey<'_>) -> Plan {
+    fn plan(
+        &self,
+        why: Forwarded,
+        stale: Option<Arc<Entry<Stored>>>,
+        key: &SearchKey<'_>,
+    ) -> Box<Plan> {
         let primary = Key::from(key.primary());
         let flight = FlightKey {
             key: primary.clone(),
             lane: self.lane(key.selected()),
         };
-        Plan {
+        Box::new(Plan {
             key: primary,
             uri_length: key.uri_length,
             flight,
@@ -310,7 +315,7 @@ impl Search<'_> {
             stale,
             outer: self.outer.cloned(),
             parameters: Vec::new(),
-        }
+        })
     }
 
     /// Requests of one key that must not share an outcome fly in lanes of their own: those that carry

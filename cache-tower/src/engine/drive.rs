@@ -45,7 +45,7 @@ pub(crate) enum Reply<RB> {
 pub(crate) async fn drive<O, B>(
     shared: Arc<Shared>,
     policy: Arc<Policy>,
-    plan: Plan,
+    plan: Box<Plan>,
     origin: O,
     request: Request<B>,
 ) -> Result<Reply<O::Body>, O::Error>
@@ -75,7 +75,7 @@ where
 struct Trip<O, B> {
     shared: Arc<Shared>,
     policy: Arc<Policy>,
-    plan: Plan,
+    plan: Box<Plan>,
     origin: O,
     parts: request::Parts,
     body: B,

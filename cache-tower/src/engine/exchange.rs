@@ -41,7 +41,7 @@ use std::{
 pub(super) struct Exchange {
     shared: Arc<Shared>,
     policy: Arc<Policy>,
-    plan: Plan,
+    plan: Box<Plan>,
     lead: Slot,
     ticket: Ticket,
     collapsed: Option<bool>,
@@ -63,7 +63,7 @@ impl Exchange {
     pub(super) fn new(
         shared: Arc<Shared>,
         policy: Arc<Policy>,
-        plan: Plan,
+        plan: Box<Plan>,
         lead: Option<Lead<Stored>>,
         collapsed: Option<bool>,
         headers: &HeaderMap,

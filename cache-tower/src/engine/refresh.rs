@@ -12,14 +12,14 @@ use std::sync::{Arc, atomic::Ordering};
 
 /// A refresh that is to be run, by [`refresh`]. Dropped instead, it passes its turn on.
 pub(crate) struct Refresh {
-    pub(crate) plan: Plan,
+    pub(crate) plan: Box<Plan>,
     lead: Lead<Stored>,
     permit: Permit,
 }
 
 impl Refresh {
     /// One refresh of a flight runs at a time, and so many in all.
-    pub(super) fn begin(shared: &Arc<Shared>, policy: &Policy, plan: Plan) -> Option<Self> {
+    pub(super) fn begin(shared: &Arc<Shared>, policy: &Policy, plan: Box<Plan>) -> Option<Self> {
         let permit = Permit::take(shared)?;
         let lead = shared
             .store
@@ -52,7 +52,7 @@ impl Drop for Permit {
 pub(crate) async fn refresh<O, B>(
     shared: Arc<Shared>,
     policy: Arc<Policy>,
-    refresh: Refresh,
+    refresh: Box<Refresh>,
     origin: O,
     request: Request<B>,
 ) where
@@ -62,7 +62,7 @@ pub(crate) async fn refresh<O, B>(
         mut plan,
         lead,
         permit,
-    } = refresh;
+    } = *refresh;
     let limit = policy.life().work_limit();
     let (mut parts, body) = request.into_parts();
     // The client was answered. The whole response is wanted now, whatever its own condition was.

@@ -49,11 +49,20 @@ async fn a_body_in_pieces_is_passed_on_as_it_comes_and_stored_in_full() {
         }
     });
     let mut body = call(&app, get("/")).await.into_body();
-    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "first ");
+    assert_eq!(
+        body.frame().await.unwrap().unwrap().into_data().unwrap(),
+        "first "
+    );
     settle().await;
-    assert!(body.frame().now_or_never().is_none(), "the second is not there yet");
+    assert!(
+        body.frame().now_or_never().is_none(),
+        "the second is not there yet"
+    );
     gate.open();
-    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "second");
+    assert_eq!(
+        body.frame().await.unwrap().unwrap().into_data().unwrap(),
+        "second"
+    );
     assert!(body.frame().await.is_none());
     let hit = fetch(&app, "/").await;
     assert_eq!((&*hit.body, calls.count()), (&b"first second"[..], 1));
@@ -67,12 +76,20 @@ async fn sto_41_a_body_shorter_or_longer_than_declared_is_never_stored() {
         with(Response::new(TestBody::of(steps)), "content-length", length)
     }
     assert!(is_stored(|| declared("4", vec![data("four")])).await);
-    assert!(is_stored(|| declared("4", vec![Step::Yield, data("fo"), Step::Yield, data("ur")])).await);
+    assert!(
+        is_stored(|| declared("4", vec![Step::Yield, data("fo"), Step::Yield, data("ur")])).await
+    );
     assert!(!is_stored(|| declared("10", vec![data("four")])).await);
     assert!(!is_stored(|| declared("10", vec![data("four"), Step::Yield])).await);
     assert!(!is_stored(|| declared("4", vec![data("four and more")])).await);
     assert!(!is_stored(|| declared("4", vec![data("four"), data(" and more")])).await);
-    assert!(!is_stored(|| declared("4", vec![Step::Yield, data("four"), Step::Yield, data(" and more")])).await);
+    assert!(
+        !is_stored(|| declared(
+            "4",
+            vec![Step::Yield, data("four"), Step::Yield, data(" and more")]
+        ))
+        .await
+    );
     assert!(!is_stored(|| with(declared("4", vec![data("four")]), "content-length", "5")).await);
     assert!(!is_stored(|| declared("four", vec![data("four")])).await);
     // The body knows its length, and the field says another.
@@ -82,7 +99,13 @@ async fn sto_41_a_body_shorter_or_longer_than_declared_is_never_stored() {
 #[tokio::test(start_paused = true)]
 async fn the_client_gets_a_lying_body_as_it_is() {
     let (cache, app, _) = app_of(|| {
-        let body = TestBody::of([Step::Yield, data("four"), Step::Yield, data(" and more"), data("!")]);
+        let body = TestBody::of([
+            Step::Yield,
+            data("four"),
+            Step::Yield,
+            data(" and more"),
+            data("!"),
+        ]);
         with(Response::new(body), "content-length", "4")
     });
     assert_eq!(fetch(&app, "/").await.body, "four and more!");
@@ -107,7 +130,11 @@ async fn sto_42_a_body_that_fails_midway_is_passed_on_failing_and_not_stored() {
                 }
             });
             let error = read(call(&app, get("/")).await).await.unwrap_err();
-            assert_eq!(error.to_string(), "the body failed", "the service's own error");
+            assert_eq!(
+                error.to_string(),
+                "the body failed",
+                "the service's own error"
+            );
             settle().await;
             assert_eq!(cache.stats().stored, 0);
             assert!(fetch(&app, "/").await.body.ends_with(b"end"));
@@ -121,7 +148,13 @@ async fn sto_42_a_body_that_fails_midway_is_passed_on_failing_and_not_stored() {
 async fn asy_24_a_client_that_leaves_midway_leaves_nothing_truncated() {
     for frames_read in 0..4 {
         let (cache, app, calls) = app_of(|| {
-            Response::new(TestBody::of([data("a"), Step::Yield, data("b"), Step::Yield, data("c")]))
+            Response::new(TestBody::of([
+                data("a"),
+                Step::Yield,
+                data("b"),
+                Step::Yield,
+                data("c"),
+            ]))
         });
         let mut body = call(&app, get("/")).await.into_body();
         for _ in 0..frames_read {
@@ -172,8 +205,23 @@ async fn followers_read_along_before_the_end_where_the_length_is_known() {
     });
     let leader = call(&app, get("/")).await;
     let mut follower = call(&app, get("/")).await;
-    assert_eq!(follower.body_mut().frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
-    assert!(follower.headers()["cache-status"].to_str().unwrap().ends_with(";collapsed"));
+    assert_eq!(
+        follower
+            .body_mut()
+            .frame()
+            .await
+            .unwrap()
+            .unwrap()
+            .into_data()
+            .unwrap(),
+        "ab"
+    );
+    assert!(
+        follower.headers()["cache-status"]
+            .to_str()
+            .unwrap()
+            .ends_with(";collapsed")
+    );
     gate.open();
     assert_eq!(read(follower).await.unwrap().body, "cd");
     assert_eq!(read(leader).await.unwrap().body, "abcd");
@@ -193,7 +241,10 @@ async fn a_follower_is_told_when_the_body_it_shares_ends_early() {
     let leader = call(&app, get("/")).await;
     let follower = call(&app, get("/")).await;
     gate.open();
-    assert_eq!(read(leader).await.unwrap_err().to_string(), "the body failed");
+    assert_eq!(
+        read(leader).await.unwrap_err().to_string(),
+        "the body failed"
+    );
     let error = read(follower).await.unwrap_err();
     assert!(error.to_string().contains("ended early"), "{error}");
     settle().await;
@@ -204,7 +255,12 @@ async fn a_follower_is_told_when_the_body_it_shares_ends_early() {
 #[tokio::test(start_paused = true)]
 async fn asy_26_trailers_arrive_and_a_body_with_trailers_is_not_stored() {
     fn trailers() -> HeaderMap {
-        [(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))].into_iter().collect()
+        [(
+            http::HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )]
+        .into_iter()
+        .collect()
     }
     for yielding in [false, true] {
         let calls = Calls::default();
@@ -213,13 +269,17 @@ async fn asy_26_trailers_arrive_and_a_body_with_trailers_is_not_stored() {
             move |_| {
                 calls.note();
                 let pause = if yielding { vec![Step::Yield] } else { vec![] };
-                let steps = [vec![data("x")], pause, vec![Step::Trailers(trailers())]].concat_steps();
+                let steps =
+                    [vec![data("x")], pause, vec![Step::Trailers(trailers())]].concat_steps();
                 async move { Response::new(TestBody::of(steps)) }
             }
         });
         for n in 1..=2 {
             let answer = fetch(&app, "/").await;
-            assert_eq!((&*answer.body, answer.trailers), (&b"x"[..], Some(trailers())));
+            assert_eq!(
+                (&*answer.body, answer.trailers),
+                (&b"x"[..], Some(trailers()))
+            );
             settle().await;
             assert_eq!(calls.count(), n);
         }
@@ -245,13 +305,25 @@ async fn asy_09_an_event_stream_starts_at_once_and_holds_nobody() {
         move |_| {
             calls.note();
             let body = TestBody::of([data("data: 1\n\n"), Step::Wait(Gate::default())]);
-            async move { with(Response::new(body), "content-type", "text/event-stream; charset=utf-8") }
+            async move {
+                with(
+                    Response::new(body),
+                    "content-type",
+                    "text/event-stream; charset=utf-8",
+                )
+            }
         }
     });
     let mut streams = Vec::new();
     for n in 1..=3 {
-        let mut stream = call(&app, get("/")).now_or_never().expect("the head is not held back");
-        let first = stream.body_mut().frame().now_or_never().expect("nor is the first event");
+        let mut stream = call(&app, get("/"))
+            .now_or_never()
+            .expect("the head is not held back");
+        let first = stream
+            .body_mut()
+            .frame()
+            .now_or_never()
+            .expect("nor is the first event");
         assert_eq!(first.unwrap().unwrap().into_data().unwrap(), "data: 1\n\n");
         assert_eq!(calls.count(), n);
         streams.push(stream);
@@ -269,7 +341,11 @@ async fn asy_22_a_body_over_the_cap_is_passed_through_whole_and_buffered_to_the_
             move |_| {
                 let steps = (0..64).flat_map(|_| {
                     let piece = Step::Data(piece.clone());
-                    if yielding { vec![Step::Yield, piece] } else { vec![piece] }
+                    if yielding {
+                        vec![Step::Yield, piece]
+                    } else {
+                        vec![piece]
+                    }
                 });
                 let body = TestBody::of(steps.collect::<Vec<_>>()).counted(polled.clone());
                 async move { Response::new(body) }
@@ -278,7 +354,11 @@ async fn asy_22_a_body_over_the_cap_is_passed_through_whole_and_buffered_to_the_
         let response = call(&app, get("/")).await;
         settle().await;
         let frames = if yielding { 2 } else { 1 } * (1 + (1 << 20) / piece.len());
-        assert!(polled.count() <= frames + 1, "{} polls before the client reads", polled.count());
+        assert!(
+            polled.count() <= frames + 1,
+            "{} polls before the client reads",
+            polled.count()
+        );
         assert_eq!(read(response).await.unwrap().body.len(), 64 * piece.len());
         settle().await;
         assert_eq!(cache.stats().stored, 0);

@@ -50,7 +50,12 @@ async fn leader_dropped_after(k: usize) -> bool {
             calls.note();
             async {
                 yields(5).await;
-                let steps = [Step::Yield, Step::Data(Bytes::from("he")), Step::Yield, Step::Data(Bytes::from("ad"))];
+                let steps = [
+                    Step::Yield,
+                    Step::Data(Bytes::from("he")),
+                    Step::Yield,
+                    Step::Data(Bytes::from("ad")),
+                ];
                 Response::new(TestBody::of(steps))
             }
         }
@@ -71,7 +76,11 @@ async fn leader_dropped_after(k: usize) -> bool {
         drop(leader);
         for follower in followers {
             let answer = follower.await.unwrap();
-            assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"head"[..]), "k = {k}: {answer:?}");
+            assert_eq!(
+                (answer.status.as_u16(), &*answer.body),
+                (200, &b"head"[..]),
+                "k = {k}: {answer:?}"
+            );
         }
         finished
     };
@@ -115,7 +124,11 @@ async fn asy_03_a_leader_that_panics_costs_at_most_one_more_call_and_nobody_hang
         assert_eq!(calls.count(), 2);
         assert_eq!(answered.len(), if always { 98 } else { 99 });
         for answer in answered {
-            let expected = if always { (503, &b""[..]) } else { (200, &b"second"[..]) };
+            let expected = if always {
+                (503, &b""[..])
+            } else {
+                (200, &b"second"[..])
+            };
             assert_eq!((answer.status.as_u16(), &*answer.body), expected);
         }
         check(&cache);
@@ -140,7 +153,11 @@ async fn asy_05_a_failing_origin_is_asked_twice_however_many_wait() {
     let own = answers.iter().filter(|answer| answer.status == 500).count();
     assert_eq!(own, 2, "the two that asked get what they were answered");
     for shared in answers.iter().filter(|answer| answer.status != 500) {
-        assert_eq!((shared.status.as_u16(), shared.body.len()), (503, 0), "nobody else's body");
+        assert_eq!(
+            (shared.status.as_u16(), shared.body.len()),
+            (503, 0),
+            "nobody else's body"
+        );
         assert_eq!(shared.headers["retry-after"], "1");
     }
     check(&cache);
@@ -149,7 +166,9 @@ async fn asy_05_a_failing_origin_is_asked_twice_however_many_wait() {
 #[tokio::test(start_paused = true)]
 async fn asy_07_who_waits_too_long_goes_alone_a_few_at_a_time() {
     let calls = Calls::default();
-    let policy = Policy::ttl(minutes(5)).wait_limit(seconds(1)).work_deadline(seconds(60));
+    let policy = Policy::ttl(minutes(5))
+        .wait_limit(seconds(1))
+        .work_deadline(seconds(60));
     let (cache, app) = app_under(policy, {
         let calls = calls.clone();
         move |_| {
@@ -167,8 +186,17 @@ async fn asy_07_who_waits_too_long_goes_alone_a_few_at_a_time() {
     }))
     .await;
     let refused = answers.iter().filter(|(status, _)| *status == 503).count();
-    assert!(answers.iter().filter(|(status, _)| *status == 503).all(|(_, after)| *after < seconds(2)));
-    assert_eq!(calls.count(), 1 + 8, "the leader, and so many by themselves");
+    assert!(
+        answers
+            .iter()
+            .filter(|(status, _)| *status == 503)
+            .all(|(_, after)| *after < seconds(2))
+    );
+    assert_eq!(
+        calls.count(),
+        1 + 8,
+        "the leader, and so many by themselves"
+    );
     assert_eq!(refused, 100 - calls.count());
     check(&cache);
 }
@@ -176,7 +204,9 @@ async fn asy_07_who_waits_too_long_goes_alone_a_few_at_a_time() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_past_its_work_deadline_is_overtaken_and_still_answered() {
     let calls = Calls::default();
-    let policy = Policy::ttl(minutes(5)).wait_limit(seconds(20)).work_deadline(seconds(5));
+    let policy = Policy::ttl(minutes(5))
+        .wait_limit(seconds(20))
+        .work_deadline(seconds(5));
     let (cache, app) = app_under(policy, {
         let calls = calls.clone();
         move |_| {
@@ -188,8 +218,15 @@ async fn a_leader_past_its_work_deadline_is_overtaken_and_still_answered() {
         }
     });
     let (first, second) = tokio::join!(fetch(&app, "/"), fetch(&app, "/"));
-    assert_eq!((&*first.body, &*second.body), (&b"first"[..], &b"second"[..]));
-    assert_eq!(fetch(&app, "/").await.body, "second", "what came too late was not stored");
+    assert_eq!(
+        (&*first.body, &*second.body),
+        (&b"first"[..], &b"second"[..])
+    );
+    assert_eq!(
+        fetch(&app, "/").await.body,
+        "second",
+        "what came too late was not stored"
+    );
     assert_eq!(calls.count(), 2);
     check(&cache);
 }
@@ -216,9 +253,17 @@ async fn asy_11_nobody_queues_for_a_response_that_cannot_be_shared() {
     let leader = tokio::spawn(call_future(&app, get("/")));
     settle().await;
     let follower = call(&app, get("/")).await;
-    assert_eq!(start.elapsed(), seconds(3), "released when the head came, not the body");
+    assert_eq!(
+        start.elapsed(),
+        seconds(3),
+        "released when the head came, not the body"
+    );
     let later = call(&app, get("/")).await;
-    assert_eq!(start.elapsed(), seconds(3), "and who comes later does not wait at all");
+    assert_eq!(
+        start.elapsed(),
+        seconds(3),
+        "and who comes later does not wait at all"
+    );
     assert_eq!(calls.count(), 3);
     gate.open();
     for response in [leader.await.unwrap(), follower, later] {
@@ -275,7 +320,9 @@ async fn requests_that_select_other_variants_fly_apart_once_that_is_known() {
         let app = app.clone();
         async move {
             let mut request = get("/");
-            request.headers_mut().insert("accept-language", language.parse().unwrap());
+            request
+                .headers_mut()
+                .insert("accept-language", language.parse().unwrap());
             let answer = read(call(&app, request).await).await.unwrap();
             assert_eq!(answer.body, language);
         }

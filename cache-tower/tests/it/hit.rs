@@ -29,7 +29,10 @@ fn eight_fields() -> HeaderMap {
 /// Polls a future that is ready at once.
 fn now<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(std::task::Waker::noop()))
+    {
         std::task::Poll::Ready(output) => output,
         std::task::Poll::Pending => panic!("it waits"),
     }
@@ -37,7 +40,11 @@ fn now<F: Future>(future: F) -> F::Output {
 
 #[tokio::test(start_paused = true)]
 async fn a_hit_allocates_nothing_beside_its_header_map_and_boxes_no_future() {
-    for policy in [Policy::from_headers(), Policy::ttl(hours(1)).vary_by_query(["page"]), Policy::ttl(hours(1)).group("g")] {
+    for policy in [
+        Policy::from_headers(),
+        Policy::ttl(hours(1)).vary_by_query(["page"]),
+        Policy::ttl(hours(1)).group("g"),
+    ] {
         let cache = HttpCache::new();
         let inner = service_fn(|_: Request<Empty<Bytes>>| async {
             let mut response = Response::new(Full::from(vec![b'x'; 1024]));
@@ -45,21 +52,37 @@ async fn a_hit_allocates_nothing_beside_its_header_map_and_boxes_no_future() {
             Ok::<_, Infallible>(response)
         });
         let mut service = cache.policy(policy).layer(inner);
-        let request = || Request::get("http://test/path?page=2").header("host", "test").body(Empty::new()).unwrap();
+        let request = || {
+            Request::get("http://test/path?page=2")
+                .header("host", "test")
+                .body(Empty::new())
+                .unwrap()
+        };
         drop(service.call(request()).await.unwrap());
         drop(service.call(request()).await.unwrap());
 
         let response = service.call(request()).await.unwrap();
-        assert!(response.headers()["cache-status"].to_str().unwrap().contains(";hit;"));
+        assert!(
+            response.headers()["cache-status"]
+                .to_str()
+                .unwrap()
+                .contains(";hit;")
+        );
         let headers = response.headers().clone();
         let copying = measure(|| drop(headers.clone()));
 
         let asked = request();
         let mut answer = None;
         let hit = measure(|| answer = Some(now(service.call(asked))));
-        assert_eq!(hit.count_total, copying.count_total, "allocations of a hit, and of its header map");
+        assert_eq!(
+            hit.count_total, copying.count_total,
+            "allocations of a hit, and of its header map"
+        );
         assert_eq!(hit.bytes_total, copying.bytes_total);
-        assert_eq!(read(answer.unwrap().unwrap()).await.unwrap().body.len(), 1024);
+        assert_eq!(
+            read(answer.unwrap().unwrap()).await.unwrap().body.len(),
+            1024
+        );
         check(&cache);
     }
 }
@@ -68,11 +91,18 @@ async fn a_hit_allocates_nothing_beside_its_header_map_and_boxes_no_future() {
 async fn a_hit_of_a_variant_allocates_nothing_more_either() {
     let cache = HttpCache::new();
     let inner = service_fn(|_: Request<Empty<Bytes>>| async {
-        let response = Response::builder().header("vary", "accept-language").body(Full::from("x"));
+        let response = Response::builder()
+            .header("vary", "accept-language")
+            .body(Full::from("x"));
         Ok::<_, Infallible>(response.unwrap())
     });
     let mut service = cache.policy(Policy::ttl(hours(1))).layer(inner);
-    let request = || Request::get("http://test/").header("accept-language", "de").body(Empty::<Bytes>::new()).unwrap();
+    let request = || {
+        Request::get("http://test/")
+            .header("accept-language", "de")
+            .body(Empty::<Bytes>::new())
+            .unwrap()
+    };
     drop(service.call(request()).await.unwrap());
     let headers = service.call(request()).await.unwrap().headers().clone();
     assert!(headers["cache-status"].to_str().unwrap().contains(";hit;"));
@@ -98,7 +128,10 @@ async fn a_hit_says_its_age_and_what_is_left() {
 #[tokio::test(start_paused = true)]
 async fn sto_62_what_others_say_in_cache_status_stays_before_ours() {
     let (cache, app) = app(|_| async { with(text("x"), "cache-status", "origin;hit") });
-    for expected in ["cache-tower;fwd=uri-miss;ttl=300;stored", "cache-tower;hit;ttl=300;detail=L1"] {
+    for expected in [
+        "cache-tower;fwd=uri-miss;ttl=300;stored",
+        "cache-tower;hit;ttl=300;detail=L1",
+    ] {
         let answer = fetch(&app, "/").await;
         let lines: Vec<_> = answer.headers.get_all("cache-status").iter().collect();
         assert_eq!(lines, ["origin;hit", expected]);
@@ -130,12 +163,25 @@ async fn fields_of_this_hop_and_of_one_clients_quota_are_not_stored() {
         response
     });
     let first = fetch(&app, "/").await;
-    assert_eq!(first.headers["x-hop"], "1", "the answer itself is passed on as it is");
+    assert_eq!(
+        first.headers["x-hop"], "1",
+        "the answer itself is passed on as it is"
+    );
     let hit = fetch(&app, "/").await;
-    for gone in ["connection", "x-hop", "keep-alive", "ratelimit", "x-ratelimit-remaining"] {
+    for gone in [
+        "connection",
+        "x-hop",
+        "keep-alive",
+        "ratelimit",
+        "x-ratelimit-remaining",
+    ] {
         assert!(!hit.headers.contains_key(gone), "{gone}");
     }
-    assert_eq!(hit.headers.get_all("link").iter().collect::<Vec<_>>(), ["</a>", "</b>"], "STO-45");
+    assert_eq!(
+        hit.headers.get_all("link").iter().collect::<Vec<_>>(),
+        ["</a>", "</b>"],
+        "STO-45"
+    );
     check(&cache);
 }
 
@@ -145,7 +191,12 @@ async fn hits_are_given_without_a_runtime_and_bodies_that_are_ready_are_stored()
     std::thread::spawn(move || {
         for expected in ["fwd=uri-miss", "hit"] {
             let response = now(call_future(&app, get("/")));
-            assert!(response.headers()["cache-status"].to_str().unwrap().contains(expected));
+            assert!(
+                response.headers()["cache-status"]
+                    .to_str()
+                    .unwrap()
+                    .contains(expected)
+            );
         }
     })
     .join()

@@ -31,13 +31,18 @@ fn counting(policy: Policy) -> (HttpCache, App, Calls, Arc<AtomicBool>) {
 
 #[tokio::test(start_paused = true)]
 async fn asy_19_a_stale_response_is_given_to_all_while_one_request_refreshes_it() {
-    let (cache, app, calls, _) = counting(Policy::ttl(seconds(10)).stale_while_revalidate(seconds(60)));
+    let (cache, app, calls, _) =
+        counting(Policy::ttl(seconds(10)).stale_while_revalidate(seconds(60)));
     fetch(&app, "/").await;
     tokio::time::sleep(seconds(15)).await;
     let start = tokio::time::Instant::now();
     for answer in join_all((0..1000).map(|_| fetch(&app, "/"))).await {
         assert_eq!(answer.body, "first");
-        assert_eq!(answer.status_field(), "cache-tower;hit;ttl=-7;detail=swr", "two on its way, fifteen here");
+        assert_eq!(
+            answer.status_field(),
+            "cache-tower;hit;ttl=-7;detail=swr",
+            "two on its way, fifteen here"
+        );
     }
     assert_eq!(start.elapsed(), seconds(0), "nobody waits");
     tokio::time::sleep(seconds(3)).await;
@@ -48,7 +53,8 @@ async fn asy_19_a_stale_response_is_given_to_all_while_one_request_refreshes_it(
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_window_a_stale_response_is_not_given() {
-    let (cache, app, calls, _) = counting(Policy::ttl(seconds(10)).stale_while_revalidate(seconds(60)));
+    let (cache, app, calls, _) =
+        counting(Policy::ttl(seconds(10)).stale_while_revalidate(seconds(60)));
     fetch(&app, "/").await;
     tokio::time::sleep(seconds(71)).await;
     assert_eq!(fetch(&app, "/").await.body, "later");
@@ -58,7 +64,9 @@ async fn beyond_the_window_a_stale_response_is_not_given() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_refreshes_back_off_and_the_stale_response_stays() {
-    let policy = Policy::ttl(seconds(10)).stale_while_revalidate(minutes(10)).failure_pause(seconds(8), seconds(60));
+    let policy = Policy::ttl(seconds(10))
+        .stale_while_revalidate(minutes(10))
+        .failure_pause(seconds(8), seconds(60));
     let (cache, app, calls, failing) = counting(policy);
     fetch(&app, "/").await;
     failing.store(true, SeqCst);
@@ -68,7 +76,10 @@ async fn failed_refreshes_back_off_and_the_stale_response_stays() {
         tokio::time::sleep(seconds(1)).await;
     }
     let attempts = calls.count() - 1;
-    assert!((2..=8).contains(&attempts), "{attempts} attempts in a minute");
+    assert!(
+        (2..=8).contains(&attempts),
+        "{attempts} attempts in a minute"
+    );
     failing.store(false, SeqCst);
     tokio::time::sleep(seconds(61)).await;
     fetch(&app, "/").await;
@@ -79,21 +90,34 @@ async fn failed_refreshes_back_off_and_the_stale_response_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn sto_26_a_failing_origin_is_answered_from_the_stale_response() {
-    let policy = Policy::ttl(seconds(10)).stale_if_error(seconds(60)).failure_pause(seconds(4), seconds(4));
+    let policy = Policy::ttl(seconds(10))
+        .stale_if_error(seconds(60))
+        .failure_pause(seconds(4), seconds(4));
     let (cache, app, calls, failing) = counting(policy);
     fetch(&app, "/").await;
     failing.store(true, SeqCst);
     tokio::time::sleep(seconds(15)).await;
     let answers = join_all((0..50).map(|_| fetch(&app, "/"))).await;
     for answer in &answers {
-        assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"first"[..]));
-        assert!(answer.status_field().ends_with(";detail=stale-if-error"), "{}", answer.status_field());
+        assert_eq!(
+            (answer.status.as_u16(), &*answer.body),
+            (200, &b"first"[..])
+        );
+        assert!(
+            answer.status_field().ends_with(";detail=stale-if-error"),
+            "{}",
+            answer.status_field()
+        );
     }
     assert_eq!(calls.count(), 2, "one tried");
     assert_eq!(fetch(&app, "/").await.body, "first");
     assert_eq!(calls.count(), 2, "and for a while nobody else does");
     tokio::time::sleep(seconds(60)).await;
-    assert_eq!(fetch(&app, "/").await.status, 500, "beyond its window the failure is shown");
+    assert_eq!(
+        fetch(&app, "/").await.status,
+        500,
+        "beyond its window the failure is shown"
+    );
     failing.store(false, SeqCst);
     assert_eq!(fetch(&app, "/").await.body, "later");
     check(&cache);
@@ -102,13 +126,19 @@ async fn sto_26_a_failing_origin_is_answered_from_the_stale_response() {
 #[tokio::test(start_paused = true)]
 async fn sto_17_must_revalidate_shows_the_failure() {
     let failing = Arc::new(AtomicBool::new(false));
-    let policy = Policy::ttl(seconds(10)).stale_if_error(minutes(10)).stale_while_revalidate(minutes(10));
+    let policy = Policy::ttl(seconds(10))
+        .stale_if_error(minutes(10))
+        .stale_while_revalidate(minutes(10));
     let (cache, app) = app_under(policy, {
         let failing = failing.clone();
         move |_| {
             let failing = failing.load(SeqCst);
             async move {
-                if failing { status(503, "away") } else { with(text("x"), "cache-control", "max-age=5, must-revalidate") }
+                if failing {
+                    status(503, "away")
+                } else {
+                    with(text("x"), "cache-control", "max-age=5, must-revalidate")
+                }
             }
         }
     });
@@ -123,19 +153,31 @@ async fn sto_17_must_revalidate_shows_the_failure() {
 async fn so_many_refreshes_run_at_a_time() {
     let calls = Calls::default();
     let cache = HttpCache::builder().max_refreshes(3).build().unwrap();
-    let app = around(&cache, Policy::ttl(seconds(10)).stale_while_revalidate(minutes(5)), {
-        let calls = calls.clone();
-        move |_| {
-            calls.note();
-            async {
-                tokio::time::sleep(seconds(1)).await;
-                text("x")
+    let app = around(
+        &cache,
+        Policy::ttl(seconds(10)).stale_while_revalidate(minutes(5)),
+        {
+            let calls = calls.clone();
+            move |_| {
+                calls.note();
+                async {
+                    tokio::time::sleep(seconds(1)).await;
+                    text("x")
+                }
             }
-        }
-    });
-    join_all((0..10).map(|n| { let app = app.clone(); async move { fetch(&app, &format!("/{n}")).await } })).await;
+        },
+    );
+    join_all((0..10).map(|n| {
+        let app = app.clone();
+        async move { fetch(&app, &format!("/{n}")).await }
+    }))
+    .await;
     tokio::time::sleep(seconds(20)).await;
-    join_all((0..10).map(|n| { let app = app.clone(); async move { fetch(&app, &format!("/{n}")).await } })).await;
+    join_all((0..10).map(|n| {
+        let app = app.clone();
+        async move { fetch(&app, &format!("/{n}")).await }
+    }))
+    .await;
     settle().await;
     assert_eq!(calls.count(), 10 + 3);
     tokio::time::sleep(seconds(2)).await;
@@ -148,20 +190,37 @@ async fn so_many_refreshes_run_at_a_time() {
 
 #[test]
 fn asy_17_a_runtime_that_ends_takes_its_refreshes_with_it() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let (cache, app, calls, _) = counting(Policy::ttl(seconds(10)).stale_while_revalidate(minutes(5)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let (cache, app, calls, _) =
+        counting(Policy::ttl(seconds(10)).stale_while_revalidate(minutes(5)));
     runtime.block_on(async {
-        let ask = || join_all((0..100).map(|n| { let app = app.clone(); async move { fetch(&app, &format!("/{n}")).await } }));
+        let ask = || {
+            join_all((0..100).map(|n| {
+                let app = app.clone();
+                async move { fetch(&app, &format!("/{n}")).await }
+            }))
+        };
         ask().await;
         tokio::time::sleep(seconds(20)).await;
         ask().await;
         settle().await;
-        assert!(calls.count() > 100 && cache.stats().flights > 0, "refreshes are on their way");
+        assert!(
+            calls.count() > 100 && cache.stats().flights > 0,
+            "refreshes are on their way"
+        );
     });
     drop(runtime);
     check(&cache);
     // The store serves on, in another runtime.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
     runtime.block_on(async {
         fetch(&app, "/0").await;
         tokio::time::sleep(seconds(3)).await;

@@ -69,7 +69,9 @@ where
 }
 
 pub fn get(path: &str) -> Req {
-    Request::get(format!("http://test{path}")).body(Empty::new()).unwrap()
+    Request::get(format!("http://test{path}"))
+        .body(Empty::new())
+        .unwrap()
 }
 
 pub async fn call(app: &App, request: Req) -> Res {
@@ -103,7 +105,12 @@ where
     let (parts, body) = response.into_parts();
     let body = body.collect().await?;
     let trailers = body.trailers().cloned();
-    Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes(), trailers })
+    Ok(Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.to_bytes(),
+        trailers,
+    })
 }
 
 pub async fn fetch(app: &App, path: &str) -> Answer {
@@ -132,7 +139,12 @@ pub struct TestBody {
 impl TestBody {
     pub fn of(steps: impl IntoIterator<Item = Step>) -> Self {
         let steps: VecDeque<Step> = steps.into_iter().collect();
-        Self { steps, hint: SizeHint::new(), waiting: None, polled: Calls::default() }
+        Self {
+            steps,
+            hint: SizeHint::new(),
+            waiting: None,
+            polled: Calls::default(),
+        }
     }
 
     /// Notes its polls in `polled`.
@@ -143,7 +155,10 @@ impl TestBody {
     /// One piece whose length is known.
     pub fn full(data: impl Into<Bytes>) -> Self {
         let data = data.into();
-        Self { hint: SizeHint::with_exact(data.len() as u64), ..Self::of([Step::Data(data)]) }
+        Self {
+            hint: SizeHint::with_exact(data.len() as u64),
+            ..Self::of([Step::Data(data)])
+        }
     }
 }
 
@@ -207,8 +222,14 @@ pub fn text(body: &'static str) -> Response<TestBody> {
     Response::new(TestBody::full(body))
 }
 
-pub fn with(mut response: Response<TestBody>, name: &'static str, value: &'static str) -> Response<TestBody> {
-    response.headers_mut().append(name, HeaderValue::from_static(value));
+pub fn with(
+    mut response: Response<TestBody>,
+    name: &'static str,
+    value: &'static str,
+) -> Response<TestBody> {
+    response
+        .headers_mut()
+        .append(name, HeaderValue::from_static(value));
     response
 }
 

@@ -8,6 +8,8 @@
     reason = "the clock rule is for the caches; a bench reads the clock"
 )]
 
+mod hit;
+
 use std::process::ExitCode;
 
 use tests::figure::Figure;
@@ -19,7 +21,11 @@ struct Bench {
     measure: fn() -> Figure,
 }
 
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] = &[Bench {
+    name: "hit",
+    about: "a hit beside a service with a prebuilt response, by time",
+    measure: hit::measure,
+}];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
