@@ -1,12 +1,11 @@
 //! The typed cache.
 
 use crate::{
-    BoxError, Codec, Error, Pattern, Policy,
-    clock::{Clock, Random, SystemClock, SystemRandom},
+    BoxError, Codec, Error, Pattern, Policy, StoreBuilder,
+    clock::{Clock, Random},
     entry::{Cached, Entry, Freshness},
     event::{Event, Stats},
     key::{CacheKey, Key, Namespace, scratch},
-    memory::Hashing,
     store::Store,
 };
 use std::{fmt, future::Future, sync::Arc};
@@ -357,13 +356,21 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         self
     }
 
-    /// The clock of lifetimes. Default: [`SystemClock`].
+    /// So many refreshes run in the background at a time
+    /// ([`refresh_in_background`](Cache::refresh_in_background)); beyond that stale values are handed
+    /// out without one. Accepted: 1 or more. Default: 64.
+    pub fn max_refreshes(mut self, most: usize) -> Self {
+        self.memory = self.memory.max_refreshes(most);
+        self
+    }
+
+    /// The clock of lifetimes. Default: [`SystemClock`](crate::clock::SystemClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.memory = self.memory.clock(clock);
         self
     }
 
-    /// The randomness of jitter and early refresh. Default: [`SystemRandom`].
+    /// The randomness of jitter and early refresh. Default: [`SystemRandom`](crate::clock::SystemRandom).
     pub fn random(mut self, random: impl Random) -> Self {
         self.memory = self.memory.random(random);
         self
@@ -405,113 +412,5 @@ impl<V> fmt::Debug for CacheBuilder<V> {
             .field("name", &self.name)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
-    }
-}
-
-/// Builds a [`Store`], for engines with rules of their own.
-#[derive(Debug)]
-#[must_use = "a builder does nothing until `build`"]
-pub struct StoreBuilder {
-    capacity: u64,
-    max_entry: Option<u64>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    colliding: bool,
-}
-
-impl Default for StoreBuilder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl StoreBuilder {
-    /// The defaults named at each setter.
-    pub fn new() -> Self {
-        Self {
-            capacity: 64 * 1024 * 1024,
-            max_entry: None,
-            clock: Arc::new(SystemClock::new()),
-            random: Arc::new(SystemRandom),
-            colliding: false,
-        }
-    }
-
-    /// The bytes that memory may hold, keys and bookkeeping included. Default: 64 MiB.
-    pub fn capacity(mut self, bytes: u64) -> Self {
-        self.capacity = bytes;
-        self
-    }
-
-    /// The most bytes that a value and its key may weigh to be kept; at most a quarter of the
-    /// capacity. What is heavier is handed out only. Default:
-    /// 1 MiB, or a quarter of the capacity where that is less.
-    pub fn max_entry(mut self, bytes: u64) -> Self {
-        self.max_entry = Some(bytes);
-        self
-    }
-
-    /// The clock of lifetimes. Default: [`SystemClock`].
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// The randomness of jitter and early refresh. Default: [`SystemRandom`].
-    pub fn random(mut self, random: impl Random) -> Self {
-        self.random = Arc::new(random);
-        self
-    }
-
-    /// Makes the hashes of all keys equal, to test that keys are told apart without them.
-    #[cfg(any(test, feature = "test-util"))]
-    pub fn colliding_hashes(mut self) -> Self {
-        self.colliding = true;
-        self
-    }
-
-    /// Builds the store.
-    ///
-    /// # Errors
-    ///
-    /// [`is_config`](Error::is_config), naming each setting that cannot work and what is accepted.
-    pub fn build<V>(self) -> Result<Store<V>, Error> {
-        /// Below this a store holds next to nothing beside its own bookkeeping.
-        const LEAST: u64 = 4096;
-        if self.capacity < LEAST {
-            let found = self.capacity;
-            return Err(Error::config(format!(
-                "capacity is {found} bytes; accepted is {LEAST} or more"
-            )));
-        }
-        let most = self.capacity / 4;
-        let largest = self.max_entry.unwrap_or_else(|| most.min(1024 * 1024));
-        if largest == 0 || largest > most {
-            return Err(Error::config(format!(
-                "max_entry is {largest} bytes; accepted is 1 to {most}, a quarter of the capacity"
-            )));
-        }
-        Ok(Store::new(
-            self.capacity,
-            largest,
-            &self.hashing(),
-            self.clock,
-            self.random,
-        ))
-    }
-
-    #[cfg(any(test, feature = "test-util"))]
-    fn hashing(&self) -> Hashing {
-        if self.colliding {
-            Hashing::colliding()
-        } else {
-            Hashing::default()
-        }
-    }
-
-    #[cfg(not(any(test, feature = "test-util")))]
-    fn hashing(&self) -> Hashing {
-        debug_assert!(!self.colliding);
-        Hashing::default()
     }
 }

@@ -49,6 +49,7 @@
 //! * A value must not be changed through interior mutability: its weight is taken once.
 //! * Beside the bytes of its entries a cache remembers up to 16,384 failing keys, with their errors.
 
+mod builder;
 mod cache;
 pub mod clock;
 mod codec;
@@ -63,6 +64,7 @@ mod load;
 mod memory;
 mod pattern;
 mod pause;
+mod permit;
 pub mod policy;
 mod reentry;
 mod spawn;
@@ -70,7 +72,8 @@ pub mod store;
 mod sync;
 mod timer;
 
-pub use cache::{Cache, CacheBuilder, StoreBuilder};
+pub use builder::StoreBuilder;
+pub use cache::{Cache, CacheBuilder};
 #[cfg(feature = "bincode")]
 pub use codec::Bincode;
 pub use codec::Codec;

@@ -56,10 +56,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
         match self.find(&key) {
             Found::Use(entry) => Ok(entry),
             Found::Refresh(stale, lead) => {
+                // Without a permit the lead is dropped, and the next caller may try.
+                let Some(permit) = self.store.permit() else {
+                    return Ok(stale);
+                };
                 let (cache, fallback) = (self.clone(), Arc::clone(&stale));
                 let refresh = async move {
                     // Its outcome is in the cache, its failure in the pause.
                     let _ = cache.refresh(lead, load, fallback).await;
+                    drop(permit);
                 };
                 if let Err(refresh) = spawn(refresh) {
                     refresh.await;

@@ -9,6 +9,7 @@
 //!    [commits](Store::commit) it and [finishes](Lead::finish). A leader that is dropped instead
 //!    passes its turn on.
 
+pub use crate::permit::Permit;
 use crate::{
     Error,
     clock::{self, Clock, Moment, Random},
@@ -20,6 +21,7 @@ use crate::{
     key::Key,
     memory::{Hashing, Memory, Removed},
     pause::{Pauses, Unshared},
+    permit::Permits,
     policy::{Life, Policy},
     reentry, timer,
 };
@@ -42,6 +44,7 @@ struct Inner<V> {
     groups: Groups,
     pauses: Pauses,
     unshared: Unshared,
+    permits: Permits,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -134,6 +137,7 @@ impl<V> Store<V> {
         capacity: u64,
         largest: u64,
         hashing: &Hashing,
+        permits: Permits,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
@@ -147,6 +151,7 @@ impl<V> Store<V> {
             groups: Groups::default(),
             pauses: Pauses::new(hashing),
             unshared: Unshared::new(hashing),
+            permits,
             counters,
             clock,
             random,
@@ -222,6 +227,11 @@ impl<V> Store<V> {
         let deadline = overdue(now, work_limit);
         let lead = self.0.flights.try_lead(key, generation, now, deadline)?;
         Some(self.lead(lead, ticket))
+    }
+
+    /// Permission to refresh in the background; `None` while as many do as may.
+    pub fn permit(&self) -> Option<Permit> {
+        self.0.permits.take()
     }
 
     /// Waits for the flight, for `wait_limit` at most. Who gets the turn has it for `work_limit`.
@@ -538,17 +548,22 @@ impl<V> Writer<'_, V> {
     /// Stores an entry. False where it has no lifetime, was invalidated by group, or is too heavy;
     /// an earlier entry of the key, which it supersedes, is removed then too.
     pub fn put(&self, key: Key, entry: Arc<Entry<V>>) -> bool {
+        let stored = self.link(key, entry);
+        if stored {
+            self.inner.counters.record(Event::Stored);
+        }
+        stored
+    }
+
+    /// As [`put`](Self::put), for an entry that only leads to others: it is not counted as stored.
+    pub fn link(&self, key: Key, entry: Arc<Entry<V>>) -> bool {
         let mut removed = self.removed.borrow_mut();
         if !self.is_alive(&entry) {
             self.inner.memory.remove(key.as_bytes(), &mut removed);
             removed.push(key, entry);
             return false;
         }
-        let stored = self.inner.memory.insert(key, entry, &mut removed);
-        if stored {
-            self.inner.counters.record(Event::Stored);
-        }
-        stored
+        self.inner.memory.insert(key, entry, &mut removed)
     }
 
     fn is_alive(&self, entry: &Entry<V>) -> bool {

@@ -305,6 +305,11 @@ impl Answer {
     }
 }
 
+/// Adds ours after what others said. A map that holds as many fields as one can is left as it is.
+pub(crate) fn append_status(headers: &mut HeaderMap, value: HeaderValue) {
+    let _ = headers.try_append(CACHE_STATUS, value);
+}
+
 fn write_status(
     headers: &mut HeaderMap,
     status: Option<&CacheStatus>,
@@ -313,7 +318,7 @@ fn write_status(
 ) {
     match status {
         Some(status) if has_upstream => {
-            headers.append(CACHE_STATUS, status.value(decision));
+            append_status(headers, status.value(decision));
         }
         Some(status) => {
             headers.insert(CACHE_STATUS, status.value(decision));

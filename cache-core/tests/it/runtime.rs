@@ -162,6 +162,7 @@ fn asy_17_a_runtime_dropped_with_refreshes_under_way_takes_them_with_it() {
         let cache: Cache<u64> = Cache::builder("it")
             .policy(policy)
             .clock(clock.clone())
+            .max_refreshes(100)
             .build()
             .unwrap();
         let ended = Arc::new(AtomicUsize::new(0));

@@ -362,3 +362,37 @@ async fn without_jitter_a_lifetime_is_exact() {
     tokio::time::advance(Duration::from_nanos(1)).await;
     assert!(cache.get(&1).await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn asy_19_so_many_refreshes_run_in_the_background_at_a_time() {
+    let cache: Cache<u32> = Cache::builder("n")
+        .policy(Policy::ttl(seconds(10)).stale_while_revalidate(seconds(600)))
+        .max_refreshes(3)
+        .build()
+        .unwrap();
+    let loads = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let ask = |key: u32| {
+        let (cache, loads) = (cache.clone(), std::sync::Arc::clone(&loads));
+        async move {
+            let load = move || async move {
+                loads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                tokio::time::sleep(seconds(1)).await;
+                Ok::<_, std::io::Error>(key)
+            };
+            cache.refresh_in_background(&key, load).await.unwrap()
+        }
+    };
+    for key in 0..10 {
+        ask(key).await;
+    }
+    tokio::time::sleep(seconds(30)).await;
+    for key in 0..10 {
+        assert!(ask(key).await.is_stale(), "nobody waits");
+    }
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(loads.load(std::sync::atomic::Ordering::SeqCst), 10 + 3);
+    assert!(ask(9).await.is_stale(), "its place is free again");
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(loads.load(std::sync::atomic::Ordering::SeqCst), 10 + 4);
+    assert_eq!(cache.stats().flights, 0);
+}

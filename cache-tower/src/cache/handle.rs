@@ -131,7 +131,6 @@ pub struct HttpCacheBuilder<R> {
     name: Option<String>,
     scheme: String,
     max_body: u64,
-    max_refreshes: usize,
     routing: PhantomData<fn() -> R>,
 }
 
@@ -142,7 +141,6 @@ impl<R: Routing> HttpCacheBuilder<R> {
             name: Some("cache-tower".to_owned()),
             scheme: "http".to_owned(),
             max_body: 1024 * 1024,
-            max_refreshes: 64,
             routing: PhantomData,
         }
     }
@@ -163,7 +161,7 @@ impl<R: Routing> HttpCacheBuilder<R> {
     /// So many refreshes run in the background at a time; beyond that stale responses are given out
     /// without one. Accepted: 1 or more. Default: 64.
     pub fn max_refreshes(mut self, most: usize) -> Self {
-        self.max_refreshes = most;
+        self.store = self.store.max_refreshes(most);
         self
     }
 
@@ -214,10 +212,8 @@ impl<R: Routing> HttpCacheBuilder<R> {
     pub fn build(self) -> Result<HttpCache<R>, Error> {
         /// Beside the body: fields at their largest, with what a map spends on them.
         const HEAD: u64 = 128 * 1024;
-        if self.max_body == 0 || self.max_refreshes == 0 {
-            return Err(Error::config(
-                "max_body or max_refreshes is 0; accepted is 1 or more",
-            ));
+        if self.max_body == 0 {
+            return Err(Error::config("max_body is 0; accepted is 1 or more"));
         }
         let scheme = match self.scheme.as_str() {
             "http" => "http",
@@ -247,8 +243,6 @@ impl<R: Routing> HttpCacheBuilder<R> {
             status,
             scheme,
             max_body: self.max_body,
-            max_refreshes: self.max_refreshes,
-            refreshes: Default::default(),
             alone: Default::default(),
             has_longer_keys: Default::default(),
         });

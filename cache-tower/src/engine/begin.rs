@@ -16,7 +16,7 @@ use crate::{
     },
     policy::{Policy, Source},
     purge::Purger,
-    stored::{Answer, CACHE_STATUS, Stored, candidate},
+    stored::{Answer, Stored, append_status, candidate},
 };
 use cache_core::{Entry, Event, Key, clock::Moment, key::scratch, store::FlightKey};
 use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
@@ -302,6 +302,8 @@ impl Search<'_> {
         key: &SearchKey<'_>,
     ) -> Box<Plan> {
         let primary = Key::from(key.primary());
+        // What the outer layer forbids to look up may still stand in for a failing origin.
+        let stale = stale.or_else(|| self.outer?.stale(key.primary()));
         let flight = FlightKey {
             key: primary.clone(),
             lane: self.lane(key.selected()),
@@ -365,24 +367,30 @@ pub(super) fn find(
 }
 
 impl Passage {
-    /// Gives the handler behind its purger.
+    /// Gives the handler behind its purger, and tells an inner layer that the request is counted.
     pub(crate) fn prepare<B>(shared: &Arc<Shared>, request: &mut Request<B>) {
-        request.extensions_mut().insert(Purger::new(shared));
+        let extensions = request.extensions_mut();
+        extensions.insert(Purger::new(shared));
+        if Outer::of(extensions, &shared.store).is_none() {
+            extensions.insert(Outer::passing(&shared.store));
+        }
     }
 
-    /// Does what a response to such a request asks for, and says that the cache was not asked.
+    /// Does what a response to such a request asks for, and says that the cache was not asked, unless
+    /// an inner layer asked it.
     pub(crate) fn finish<B>(&self, shared: &Shared, response: &mut Response<B>) {
         if let Some((method, key)) = &self.invalidates
             && invalidates(*method, response.status())
         {
             shared.invalidate_uri(key);
         }
+        let decided = nested::was_decided(response.extensions_mut(), &shared.store);
+        if let (Some(status), false) = (&shared.status, decided) {
+            let value = status.value(Decision::Bypass(self.reason));
+            append_status(response.headers_mut(), value);
+        }
         if self.within_outer {
             nested::mark_decided(response.extensions_mut(), &shared.store);
-        } else if let Some(status) = &shared.status {
-            response
-                .headers_mut()
-                .append(CACHE_STATUS, status.value(Decision::Bypass(self.reason)));
         }
     }
 }

@@ -138,7 +138,7 @@ impl Keep {
                 groups: [""; 0],
             };
             let index = writer.entry(&self.ticket, &self.key, new);
-            writer.put(self.key.clone(), index);
+            writer.link(self.key.clone(), index);
         }
         (entry, stored)
     }

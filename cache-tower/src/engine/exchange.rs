@@ -20,7 +20,7 @@ use crate::{
     },
     policy::Policy,
     purge::Purger,
-    stored::{Answer, CACHE_STATUS, Head, Stored},
+    stored::{Answer, Head, Stored, append_status},
 };
 use bytes::Bytes;
 use cache_core::{
@@ -94,6 +94,7 @@ impl Exchange {
             &self.shared.store,
             &self.plan.flight,
             &self.lead,
+            self.plan.stale.as_ref(),
             is_refresh,
         );
         parts.extensions.insert(outer);
@@ -244,7 +245,7 @@ impl Exchange {
                 collapsed: self.collapsed,
                 then,
             };
-            parts.headers.append(CACHE_STATUS, status.value(decision));
+            append_status(&mut parts.headers, status.value(decision));
         }
         if self.plan.outer.is_some() {
             nested::mark_decided(&mut parts.extensions, &self.shared.store);

@@ -40,7 +40,7 @@ use http::{Request, Response};
 use http_body::Body;
 use std::{
     future::Future,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -55,8 +55,6 @@ pub(crate) struct Shared {
     /// The scheme of requests whose URI names none.
     pub(crate) scheme: &'static str,
     pub(crate) max_body: u64,
-    pub(crate) max_refreshes: usize,
-    pub(crate) refreshes: AtomicUsize,
     pub(crate) alone: Alone,
     /// Some request had a key longer than its URI's: an invalidation of a URI must reach those too.
     pub(crate) has_longer_keys: AtomicBool,

@@ -6,18 +6,21 @@
 
 use crate::stored::Stored;
 use cache_core::{
-    Store,
+    Entry, Store,
     store::{FlightKey, Lead},
 };
 use http::Extensions;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The mark on a request: it is the flight of an outer layer.
+/// The mark on a request that comes through an outer layer.
 #[derive(Clone)]
 pub(crate) struct Outer {
     store: Store<Stored>,
-    flight: FlightKey,
+    /// Its flight there; `None` where that layer did not ask the cache.
+    flight: Option<FlightKey>,
     lead: Slot,
+    /// What may answer if the origin fails.
+    stale: Option<Arc<Entry<Stored>>>,
     is_refresh: bool,
 }
 
@@ -33,13 +36,26 @@ impl Outer {
         store: &Store<Stored>,
         flight: &FlightKey,
         lead: &Slot,
+        stale: Option<&Arc<Entry<Stored>>>,
         is_refresh: bool,
     ) -> Self {
         Self {
             store: store.clone(),
-            flight: flight.clone(),
+            flight: Some(flight.clone()),
             lead: Arc::clone(lead),
+            stale: stale.cloned(),
             is_refresh,
+        }
+    }
+
+    /// The mark of a layer that did not ask the cache. It counted the request all the same.
+    pub(crate) fn passing(store: &Store<Stored>) -> Self {
+        Self {
+            store: store.clone(),
+            flight: None,
+            lead: Slot::default(),
+            stale: None,
+            is_refresh: false,
         }
     }
 
@@ -53,7 +69,18 @@ impl Outer {
     /// Whether the store must not answer a request of this key: what it holds is what the outer layer
     /// is refreshing, or has just not found.
     pub(crate) fn forbids_lookup(&self, key: &[u8]) -> bool {
-        self.is_refresh || self.flight.key.as_bytes() == key
+        self.is_refresh || self.is_of(key)
+    }
+
+    /// What may answer a request of this key if the origin fails.
+    pub(crate) fn stale(&self, key: &[u8]) -> Option<Arc<Entry<Stored>>> {
+        self.stale.clone().filter(|_| self.is_of(key))
+    }
+
+    fn is_of(&self, key: &[u8]) -> bool {
+        self.flight
+            .as_ref()
+            .is_some_and(|flight| flight.key.as_bytes() == key)
     }
 
     pub(crate) fn is_refresh(&self) -> bool {
@@ -62,7 +89,9 @@ impl Outer {
 
     /// The lead, for a request that is the same flight.
     pub(crate) fn take(&self, flight: &FlightKey) -> Option<Lead<Stored>> {
-        (self.flight == *flight).then(|| take(&self.lead)).flatten()
+        (self.flight.as_ref() == Some(flight))
+            .then(|| take(&self.lead))
+            .flatten()
     }
 }
 

@@ -6,9 +6,9 @@ use super::{
     exchange::{Exchange, Settled},
 };
 use crate::{policy::Policy, stored::Stored};
-use cache_core::store::Lead;
+use cache_core::store::{Lead, Permit};
 use http::{Request, header};
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 /// A refresh that is to be run, by [`refresh`]. Dropped instead, it passes its turn on.
 pub(crate) struct Refresh {
@@ -20,31 +20,11 @@ pub(crate) struct Refresh {
 impl Refresh {
     /// One refresh of a flight runs at a time, and so many in all.
     pub(super) fn begin(shared: &Arc<Shared>, policy: &Policy, plan: Box<Plan>) -> Option<Self> {
-        let permit = Permit::take(shared)?;
+        let permit = shared.store.permit()?;
         let lead = shared
             .store
             .try_lead(&plan.flight, policy.life().work_limit())?;
         Some(Self { plan, lead, permit })
-    }
-}
-
-/// One of the refreshes that may run at a time.
-struct Permit(Arc<Shared>);
-
-impl Permit {
-    fn take(shared: &Arc<Shared>) -> Option<Self> {
-        let more = |running| (running < shared.max_refreshes).then_some(running + 1);
-        shared
-            .refreshes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .ok()?;
-        Some(Self(Arc::clone(shared)))
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.refreshes.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
