@@ -33,6 +33,8 @@
 //!   routing: `ServiceBuilder::new().layer(cache).service(router)`. There the layer does not know the
 //!   matched route, so a policy whose groups name parameters stores nothing.
 //!
+//! The key contains the host as the client names it: `localhost` and `127.0.0.1` are two sites.
+//!
 //! # What handlers can say
 //!
 //! * [`Purge`], an extractor, removes what is stored.

@@ -22,6 +22,26 @@ use std::{convert::Infallible, fmt};
 ///     purge.group(format!("user:{id}")).await;
 /// }
 /// ```
+///
+/// # Cancel safety
+///
+/// axum drops a handler at its next await when its client goes away. One that was dropped between its
+/// update and its purge leaves what it would have purged. (The URI of its own request is invalidated
+/// all the same.) Where that matters, run both to their end in a task of their own:
+///
+/// ```
+/// use axum::extract::Path;
+/// use cache_axum::Purge;
+///
+/// # async fn save(_: u64) {}
+/// async fn update(purge: Purge, Path(id): Path<u64>) {
+///     let update = async move {
+///         save(id).await;
+///         purge.group(format!("user:{id}")).await;
+///     };
+///     tokio::spawn(update).await.expect("the update does not panic");
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Purge {
     purger: Purger,

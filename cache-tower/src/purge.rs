@@ -11,6 +11,13 @@ use std::{fmt, sync::Arc};
 /// not given out any more once the call returns, and a response that is on its way at that moment is
 /// not stored.
 ///
+/// # Cancel safety
+///
+/// A handler may be dropped at any of its awaits: a server does so when the client goes away. One that
+/// was dropped between its update and its purge leaves what it would have purged. (The URI of its own
+/// request is invalidated all the same.) Where that matters, run both to their end in a task of their
+/// own: `tokio::spawn(async move { save().await; purger.group("…").await }).await`.
+///
 /// There is no purging over HTTP unless you write a handler that does it; such a handler must ask who
 /// may.
 #[derive(Clone)]

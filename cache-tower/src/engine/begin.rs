@@ -49,7 +49,7 @@ pub(crate) enum Begin {
 /// What is to be done with a request that goes past the cache, and with its response.
 pub(crate) struct Passage {
     reason: Bypass,
-    invalidates: Option<(MethodClass, Key)>,
+    invalidates: Option<Invalidation>,
     /// An outer layer of the same cache must leave the decision to this one.
     within_outer: bool,
 }
@@ -149,9 +149,11 @@ impl Search<'_> {
             facts,
             ..
         } = self;
-        let key = || uri_key(policy.key(), shared.scheme, asked.uri, asked.headers);
-        let is_unsafe = facts.method == MethodClass::Unsafe;
-        let invalidates = is_unsafe.then(|| (facts.method, key()));
+        let invalidates = (facts.method == MethodClass::Unsafe).then(|| Invalidation {
+            shared: Arc::clone(shared),
+            key: uri_key(policy.key(), shared.scheme, asked.uri, asked.headers),
+            ended: false,
+        });
         Begin::Bypass(Passage {
             reason,
             invalidates,
@@ -366,6 +368,24 @@ pub(super) fn find(
     Ok(variant)
 }
 
+/// What an unsafe request removes from the store, when it is dropped: unless it is known that the
+/// request changed nothing, what is stored may be out of date. That is not known when its client went
+/// away, and its handler with it, in the middle of an update.
+struct Invalidation {
+    shared: Arc<Shared>,
+    key: Key,
+    /// It ended, and changed nothing.
+    ended: bool,
+}
+
+impl Drop for Invalidation {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shared.invalidate_uri(&self.key);
+        }
+    }
+}
+
 impl Passage {
     /// Gives the handler behind its purger, and tells an inner layer that the request is counted.
     pub(crate) fn prepare<B>(shared: &Arc<Shared>, request: &mut Request<B>) {
@@ -376,19 +396,12 @@ impl Passage {
         }
     }
 
-    /// Does what a response to such a request asks for, and says that the cache was not asked, unless
-    /// an inner layer asked it.
-    pub(crate) fn finish<B>(&self, shared: &Shared, response: &mut Response<B>) {
-        if let Some((method, key)) = &self.invalidates
-            && invalidates(*method, response.status())
-        {
-            shared.invalidate_uri(key);
+    /// Does what a response to such a request asks for, and says that the cache was not asked.
+    pub(crate) fn finish<B>(&mut self, shared: &Shared, response: &mut Response<B>) {
+        if let Some(invalidation) = &mut self.invalidates {
+            invalidation.ended = !invalidates(MethodClass::Unsafe, response.status());
         }
-        let decided = nested::was_decided(response.extensions_mut(), &shared.store);
-        if let (Some(status), false) = (&shared.status, decided) {
-            let value = status.value(Decision::Bypass(self.reason));
-            append_status(response.headers_mut(), value);
-        }
+        self.invalidates = None;
         if self.within_outer {
             nested::mark_decided(response.extensions_mut(), &shared.store);
         }

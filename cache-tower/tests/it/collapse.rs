@@ -375,3 +375,61 @@ async fn a_purge_is_not_overtaken_by_a_response_on_its_way() {
     }
     check(&cache);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_update_whose_client_leaves_invalidates_all_the_same() {
+    let calls = Calls::default();
+    let (cache, app) = app({
+        let calls = calls.clone();
+        move |request: Req| {
+            let calls = calls.clone();
+            async move {
+                if request.method() == http::Method::PUT {
+                    // Saved, and then the client is gone.
+                    std::future::pending::<()>().await;
+                }
+                calls.note();
+                text("read")
+            }
+        }
+    });
+    fetch(&app, "/").await;
+    let put = http::Request::put("http://test/")
+        .body(http_body_util::Empty::new())
+        .unwrap();
+    let mut update = Box::pin(call_future(&app, put));
+    assert!(poll_immediate(update.as_mut()).await.is_none());
+    drop(update);
+    fetch(&app, "/").await;
+    assert_eq!(calls.count(), 2);
+    check(&cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sto_37_an_update_that_fails_invalidates_nothing() {
+    let calls = Calls::default();
+    let (cache, app) = app({
+        let calls = calls.clone();
+        move |request: Req| {
+            let refused = request.method() == http::Method::PUT;
+            if !refused {
+                calls.note();
+            }
+            async move {
+                if refused {
+                    status(409, "no")
+                } else {
+                    text("read")
+                }
+            }
+        }
+    });
+    fetch(&app, "/").await;
+    let put = http::Request::put("http://test/")
+        .body(http_body_util::Empty::new())
+        .unwrap();
+    assert_eq!(call(&app, put).await.status(), 409);
+    fetch(&app, "/").await;
+    assert_eq!(calls.count(), 1);
+    check(&cache);
+}
