@@ -31,6 +31,9 @@ use std::{
 pub(crate) trait Shared: Clone {
     /// What followers get when two leaders panicked.
     fn panicked() -> Self;
+
+    /// Whether it may still be shared with who comes now.
+    fn is_current(&self) -> bool;
 }
 
 pub(crate) struct Flights<K, T, S> {
@@ -106,7 +109,7 @@ impl<K: Hash + Eq + Clone, T: Shared, S: BuildHasher + Clone> Flights<K, T, S> {
                     Some(Entered::Following(id)) => {
                         return Join::Follow(Follower::new(table, key, flying.get(), id));
                     }
-                    // Of an earlier generation, or overdue after its outcome was announced.
+                    // Of an earlier generation, or overdue or invalidated after its outcome was announced.
                     None => hash_map::Entry::Occupied(flying),
                 }
             }
@@ -177,7 +180,7 @@ impl<T: Shared> Flight<T> {
         let mut state = self.state();
         let overdue = state.is_overdue(now);
         match &state.phase {
-            Phase::Known(_) if overdue => None,
+            Phase::Known(outcome) if overdue || !outcome.is_current() => None,
             Phase::Known(outcome) => Some(Entered::Known(outcome.clone())),
             Phase::Loading if overdue => Some(Entered::Leading(state.take_turn(deadline))),
             Phase::Loading => Some(Entered::Following(state.follow())),
@@ -480,6 +483,10 @@ const PANICKED: Loaded = Loaded(u8::MAX);
 impl Shared for Loaded {
     fn panicked() -> Self {
         PANICKED
+    }
+
+    fn is_current(&self) -> bool {
+        true
     }
 }
 

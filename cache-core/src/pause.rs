@@ -1,34 +1,69 @@
 //! What must be remembered of a key for a moment, without an entry: that its load failed, or that
 //! its outcome cannot be shared. Bounded, and losing a memory costs one load at most.
+//!
+//! Keys are remembered by a digest of 128 bits, seeded per cache, because strangers choose how long
+//! keys are.
 
 use crate::{
     Error,
     clock::{Moment, Random},
-    key::Key,
-    memory::Hashing,
     policy::Policy,
     store::FlightKey,
 };
+use foldhash::quality::RandomState;
 use quick_cache::{UnitWeighter, sync};
-use std::{hash::Hash, sync::Arc, time::Duration};
-
-type Small<K, V> = sync::Cache<K, V, UnitWeighter, Hashing>;
+use std::{
+    hash::{BuildHasher, Hash},
+    sync::Arc,
+    time::Duration,
+};
 
 /// So many keys are remembered as failing, and as many as not to be shared.
 const KEYS: usize = 16 * 1024;
 
-fn small<K: Eq + Hash, V: Clone>(hashing: &Hashing) -> Small<K, V> {
-    sync::Cache::with(
-        KEYS,
-        KEYS as u64,
-        UnitWeighter,
-        hashing.clone(),
-        Default::default(),
-    )
+struct Remembered<V> {
+    moments: sync::Cache<u128, V, UnitWeighter, RandomState>,
+    seeds: (RandomState, RandomState),
+}
+
+impl<V: Clone> Remembered<V> {
+    fn new() -> Self {
+        let moments = sync::Cache::with(
+            KEYS,
+            KEYS as u64,
+            UnitWeighter,
+            RandomState::default(),
+            Default::default(),
+        );
+        Self {
+            moments,
+            seeds: Default::default(),
+        }
+    }
+
+    fn digest(&self, key: impl Hash) -> u128 {
+        let (high, low) = (self.seeds.0.hash_one(&key), self.seeds.1.hash_one(&key));
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    fn get(&self, key: impl Hash) -> Option<V> {
+        self.moments.get(&self.digest(key))
+    }
+
+    fn insert(&self, key: impl Hash, value: V) {
+        self.moments.insert(self.digest(key), value);
+    }
+
+    fn forget(&self, key: impl Hash) {
+        let digest = self.digest(key);
+        if self.moments.peek(&digest).is_some() {
+            self.moments.remove(&digest);
+        }
+    }
 }
 
 /// Failures that answer in place of a load until their pause is over.
-pub(crate) struct Pauses(Small<Key, Arc<Pause>>);
+pub(crate) struct Pauses(Remembered<Arc<Pause>>);
 
 struct Pause {
     error: Error,
@@ -38,8 +73,8 @@ struct Pause {
 }
 
 impl Pauses {
-    pub(crate) fn new(hashing: &Hashing) -> Self {
-        Self(small(hashing))
+    pub(crate) fn new() -> Self {
+        Self(Remembered::new())
     }
 
     /// The failure to answer with, while the pause after it lasts.
@@ -52,7 +87,7 @@ impl Pauses {
 
     pub(crate) fn failed(
         &self,
-        key: &Key,
+        key: &[u8],
         error: Error,
         policy: &Policy,
         now: Moment,
@@ -62,7 +97,7 @@ impl Pauses {
         let streak = before.saturating_add(1);
         let until = now.after(policy.pause_after(streak, random));
         self.0.insert(
-            key.clone(),
+            key,
             Arc::new(Pause {
                 error,
                 until,
@@ -72,25 +107,23 @@ impl Pauses {
     }
 
     pub(crate) fn forget(&self, key: &[u8]) {
-        if self.0.peek(key).is_some() {
-            self.0.remove(key);
-        }
+        self.0.forget(key);
     }
 
     pub(crate) fn clear(&self) {
-        self.0.clear();
+        self.0.moments.clear();
     }
 }
 
 /// Flights whose outcome could not be shared: for a moment callers do not queue behind each other.
-pub(crate) struct Unshared(Small<FlightKey, Moment>);
+pub(crate) struct Unshared(Remembered<Moment>);
 
 impl Unshared {
-    pub(crate) fn new(hashing: &Hashing) -> Self {
-        Self(small(hashing))
+    pub(crate) fn new() -> Self {
+        Self(Remembered::new())
     }
 
-    pub(crate) fn mark(&self, key: FlightKey, now: Moment, lasting: Duration) {
+    pub(crate) fn mark(&self, key: &FlightKey, now: Moment, lasting: Duration) {
         self.0.insert(key, now.after(lasting));
     }
 
@@ -99,8 +132,6 @@ impl Unshared {
     }
 
     pub(crate) fn forget(&self, key: &FlightKey) {
-        if self.0.peek(key).is_some() {
-            self.0.remove(key);
-        }
+        self.0.forget(key);
     }
 }

@@ -84,6 +84,13 @@ impl<V> flight::Shared for Outcome<V> {
     fn panicked() -> Self {
         Self::Failed(Error::panicked())
     }
+
+    fn is_current(&self) -> bool {
+        match self {
+            Self::Ready(entry) => entry.is_current(),
+            Self::Failed(_) | Self::Unshared => true,
+        }
+    }
 }
 
 /// When a load began, in the measures by which its result may be refused.
@@ -149,8 +156,8 @@ impl<V> Store<V> {
             flights: Flights::new(FLIGHT_TABLES, hashing.clone()),
             generations: Generations::default(),
             groups: Groups::default(),
-            pauses: Pauses::new(hashing),
-            unshared: Unshared::new(hashing),
+            pauses: Pauses::new(),
+            unshared: Unshared::new(),
             permits,
             counters,
             clock,
@@ -389,7 +396,7 @@ impl<V> Store<V> {
         self.record(Event::LoadFailed);
         self.0
             .pauses
-            .failed(key, error, policy, self.now(), self.random());
+            .failed(key.as_bytes(), error, policy, self.now(), self.random());
     }
 
     /// Forgets earlier failures of `key`.
@@ -398,7 +405,7 @@ impl<V> Store<V> {
     }
 
     /// Remembers for `lasting` that outcomes of this flight cannot be shared.
-    pub fn mark_unshared(&self, key: FlightKey, lasting: Duration) {
+    pub fn mark_unshared(&self, key: &FlightKey, lasting: Duration) {
         self.0.unshared.mark(key, self.now(), lasting);
     }
 
