@@ -44,6 +44,10 @@ impl Counters {
         self.counter(event).fetch_add(count, Ordering::Relaxed);
     }
 
+    pub(crate) fn retract(&self, event: Event) {
+        self.counter(event).fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn count(&self, event: Event) -> u64 {
         self.counter(event).load(Ordering::Relaxed)
     }

@@ -391,12 +391,18 @@ impl<V> Store<V> {
         self.0.pauses.current(key, self.now())
     }
 
-    /// Remembers that a load of `key` failed.
+    /// Counts that a load of `key` failed, and remembers it for a [`pause`](Self::pause).
     pub fn failed(&self, key: &Key, error: Error, policy: &Policy) {
         self.record(Event::LoadFailed);
+        self.pause(key, error, policy);
+    }
+
+    /// Remembers for the policy's pause that a load of `key` failed.
+    pub fn pause(&self, key: &Key, error: Error, policy: &Policy) {
+        let (now, random) = (self.now(), self.random());
         self.0
             .pauses
-            .failed(key.as_bytes(), error, policy, self.now(), self.random());
+            .failed(key.as_bytes(), error, policy, now, random);
     }
 
     /// Forgets earlier failures of `key`.
@@ -422,6 +428,12 @@ impl<V> Store<V> {
     /// Counts an event.
     pub fn record(&self, event: Event) {
         self.0.counters.record(event);
+    }
+
+    /// Takes back that an event was [counted](Self::record), where another part of an engine counts the
+    /// same request.
+    pub fn retract(&self, event: Event) {
+        self.0.counters.retract(event);
     }
 
     /// The counts so far, and what is held now.

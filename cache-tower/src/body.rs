@@ -42,6 +42,8 @@ pub(crate) enum Rest<B> {
     Body(Pin<Box<B>>),
     /// The error it ended with.
     Error(BoxError),
+    /// Nothing: it ended.
+    Ended,
 }
 
 /// Where the job that takes in a body leaves what only its leader gets.
@@ -152,7 +154,7 @@ where
                     && match rest {
                         Some(Rest::Body(body)) => body.is_end_stream(),
                         Some(Rest::Error(_)) => false,
-                        None => true,
+                        Some(Rest::Ended) | None => true,
                     }
             }
             Kind::Shared { ended, .. } => *ended,
@@ -180,7 +182,7 @@ where
     B::Error: Into<BoxError>,
 {
     match rest {
-        None => Poll::Ready(None),
+        None | Some(Rest::Ended) => Poll::Ready(None),
         Some(Rest::Body(body)) => body.as_mut().poll_frame(cx).map_err(Into::into),
         Some(Rest::Error(_)) => match rest.take() {
             Some(Rest::Error(error)) => Poll::Ready(Some(Err(error))),
@@ -198,7 +200,7 @@ fn replay_hint<B: Body>(frames: &VecDeque<Frame<Bytes>>, rest: Option<&Rest<B>>)
     let mut hint = match rest {
         Some(Rest::Body(body)) => body.size_hint(),
         Some(Rest::Error(_)) => SizeHint::new(),
-        None => SizeHint::with_exact(0),
+        Some(Rest::Ended) | None => SizeHint::with_exact(0),
     };
     if let Some(upper) = hint.upper() {
         hint.set_upper(upper.saturating_add(taken));

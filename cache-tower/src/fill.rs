@@ -32,7 +32,8 @@ struct State {
 #[derive(Clone)]
 enum Piece {
     Data(Bytes),
-    Trailers(HeaderMap),
+    // Boxed: there is one of them at most, and many of the others.
+    Trailers(Box<HeaderMap>),
 }
 
 /// How the coming in ended.
@@ -65,7 +66,7 @@ impl Fill {
         let piece = match frame.into_data() {
             Ok(data) => Piece::Data(data),
             Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => Piece::Trailers(trailers),
+                Ok(trailers) => Piece::Trailers(Box::new(trailers)),
                 Err(_) => return,
             },
         };
@@ -111,9 +112,9 @@ impl Fill {
             .any(|piece| matches!(piece, Piece::Trailers(_)))
     }
 
-    /// Whether anybody reads.
-    pub(crate) fn is_read(&self) -> bool {
-        !self.state().readers.is_empty()
+    /// How many read.
+    pub(crate) fn readers(&self) -> usize {
+        self.state().readers.len()
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -159,7 +160,7 @@ impl Reader {
                     self.read += data.len() as u64;
                     Frame::data(data)
                 }
-                Piece::Trailers(trailers) => Frame::trailers(trailers),
+                Piece::Trailers(trailers) => Frame::trailers(*trailers),
             }));
         }
         if let Some(end) = state.end {

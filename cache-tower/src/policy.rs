@@ -241,8 +241,8 @@ impl Policy {
         self
     }
 
-    /// A request that leads has this long for the whole response; then another takes its turn, while
-    /// its own client is still served. Accepted: above zero. Default: 30 seconds.
+    /// A request that leads has this long for its response's head, and its body as long again; then
+    /// another takes its turn, while its own client is still served. Accepted: above zero. Default: 30 seconds.
     #[must_use]
     pub fn work_deadline(mut self, limit: Duration) -> Self {
         self.life = self.life.work_deadline(limit);
@@ -362,6 +362,22 @@ impl Policy {
             Ok(())
         } else {
             Err(Error::config(problems.join("; ")))
+        }
+    }
+
+    /// This policy with the lifetimes, windows and groups of one response's own. What tells requests
+    /// apart was decided before the handler ran: an own policy that says otherwise, or is impossible,
+    /// stores nothing.
+    pub(crate) fn for_response(&self, own: Self) -> Self {
+        let says_otherwise = own.key != KeyPolicy::default() || own.ignore_credentials;
+        if says_otherwise || own.validate().is_err() {
+            return Self::off();
+        }
+        Self {
+            key: self.key.clone(),
+            ignore_credentials: self.ignore_credentials,
+            ignore_client_directives: self.ignore_client_directives,
+            ..own
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     body::ResponseBody,
-    engine::mark_decided,
+    engine::{Owner, mark_decided},
     fill::Fill,
     http::{
         admit::Terms,
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use cache_core::{Entry, Freshness, Key, Store, clock::Moment};
+use cache_core::{Entry, Event, Freshness, Key, Store, clock::Moment};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response};
 use std::{
     sync::{
@@ -34,6 +34,14 @@ pub(crate) enum Stored {
 }
 
 impl Stored {
+    /// Whose it is: no other layer may use it.
+    pub(crate) fn owner(&self) -> &Owner {
+        match self {
+            Self::Response(response) => &response.owner,
+            Self::Variants(variants) => &variants.owner,
+        }
+    }
+
     pub(crate) fn response(&self) -> Option<&StoredResponse> {
         match self {
             Self::Response(response) => Some(response),
@@ -52,6 +60,7 @@ impl Stored {
 /// A stored response, its fields ready to be copied with places for the ones each hit writes anew.
 #[derive(Debug)]
 pub(crate) struct StoredResponse {
+    owner: Owner,
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
@@ -84,6 +93,7 @@ enum Body {
 /// found again.
 #[derive(Debug)]
 pub(crate) struct Variants {
+    pub(crate) owner: Owner,
     pub(crate) fields: Box<[HeaderName]>,
     pub(crate) nonce: u64,
     pub(crate) keys: Box<[Key]>,
@@ -92,6 +102,7 @@ pub(crate) struct Variants {
 /// A response's fields as they are stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
+    owner: Owner,
     status: StatusCode,
     headers: HeaderMap,
     has_upstream_status: bool,
@@ -100,7 +111,7 @@ pub(crate) struct Head {
 impl Head {
     /// Takes what may be stored of a response's head (RFC 9111 §3.1) and makes places for Age and
     /// Cache-Status.
-    pub(crate) fn of(parts: &response::Parts) -> Self {
+    pub(crate) fn of(parts: &response::Parts, owner: Owner) -> Self {
         let mut headers = parts.headers.clone();
         remove_hop_by_hop(&mut headers);
         remove_rate_limits(&mut headers);
@@ -110,10 +121,15 @@ impl Head {
             headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
         }
         Self {
+            owner,
             status: parts.status,
             headers,
             has_upstream_status,
         }
+    }
+
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     fn weight(&self) -> usize {
@@ -151,6 +167,7 @@ impl StoredResponse {
 
     fn new(head: Head, body: Body, terms: &Terms, selecting: Selecting) -> Self {
         Self {
+            owner: head.owner,
             status: head.status,
             headers: head.headers,
             body,
@@ -256,14 +273,15 @@ impl Answer {
         })
     }
 
-    pub(crate) fn is_fresh(&self) -> bool {
-        matches!(
-            self.decision,
+    /// How a request that is answered so is counted.
+    pub(crate) fn event(&self) -> Event {
+        match self.decision {
             Decision::Hit {
                 ground: Ground::Fresh,
                 ..
-            }
-        )
+            } => Event::Hit,
+            _ => Event::Stale,
+        }
     }
 
     /// The same, for an outer layer of the cache `store`.

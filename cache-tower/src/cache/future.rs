@@ -78,7 +78,13 @@ where
                 passage,
                 shared,
             } => {
-                let mut response = ready!(forwarded.poll(cx))?;
+                let mut response = match ready!(forwarded.poll(cx)) {
+                    Ok(response) => response,
+                    Err(error) => {
+                        passage.failed();
+                        return Poll::Ready(Err(error));
+                    }
+                };
                 passage.finish(shared, &mut response);
                 Poll::Ready(Ok(response.map(ResponseBody::pass)))
             }

@@ -1,7 +1,7 @@
 use super::ResponseFuture;
 use crate::{
     body::ResponseBody,
-    engine::{self, Asked, Begin, FillJob, Origin, Passage, Plan, Reply, Shared},
+    engine::{self, Asked, Begin, FillJob, Origin, Plan, Reply, Shared},
     policy::Policy,
     routing::Routing,
     spawn::spawn,
@@ -94,7 +94,7 @@ where
                 ResponseFuture::ready(refusal.into_response(self.shared.status.as_ref()))
             }
             Begin::Bypass(passage) => {
-                Passage::prepare(&self.shared, &mut request);
+                passage.prepare(&self.shared, &mut request);
                 ResponseFuture::bypass(
                     self.inner.clone().oneshot(request),
                     passage,

@@ -2,11 +2,12 @@
 
 use super::{
     Shared, commit,
-    nested::{self, Outer},
+    nested::{self, Counted, Outer, Owner},
     refresh::Refresh,
     refusal::Refusal,
 };
 use crate::{
+    groups::Groups,
     http::{
         cache_status::{Decision, Forwarded},
         invalidate::invalidates,
@@ -50,8 +51,10 @@ pub(crate) enum Begin {
 pub(crate) struct Passage {
     reason: Bypass,
     invalidates: Option<Invalidation>,
-    /// An outer layer of the same cache must leave the decision to this one.
-    within_outer: bool,
+    /// This layer's depth within others of its cache.
+    depth: u8,
+    /// `None` for a refresh of an outer layer.
+    counted: Option<Counted>,
 }
 
 /// What [`drive`](super::drive) is to do.
@@ -64,56 +67,44 @@ pub(crate) struct Plan {
     pub(super) why: Forwarded,
     /// What may answer if the origin fails.
     pub(super) stale: Option<Arc<Entry<Stored>>>,
-    pub(super) outer: Option<Outer>,
+    /// This layer's depth within others of its cache.
+    pub(super) depth: u8,
+    /// `None` for a refresh.
+    pub(super) counted: Option<Counted>,
     /// The parameters of the route, for groups that name them.
     pub(crate) parameters: Vec<(Box<str>, String)>,
 }
 
 /// Decides which way a request takes.
-pub(crate) fn begin(shared: &Arc<Shared>, policy: &Policy, asked: Asked<'_>) -> Begin {
+pub(crate) fn begin(shared: &Arc<Shared>, policy: &Arc<Policy>, asked: Asked<'_>) -> Begin {
     let outer = Outer::of(asked.extensions, &shared.store);
     let facts = RequestFacts::read(asked.method, asked.uri, asked.headers, asked.has_body);
+    if let Some(outer) = outer {
+        outer.take_count_back();
+    }
     let search = Search {
         shared,
         policy,
         asked,
         facts,
-        outer,
+        depth: outer.map_or(0, Outer::within),
+        is_refresh: outer.is_some_and(Outer::is_refresh),
     };
     let begin = match search.bypass() {
         Some(reason) => search.pass(reason),
         None => scratch(|key| search.run(key)),
     };
-    if outer.is_none() {
-        shared.store.record(begin.event());
-        return begin;
-    }
-    // It was counted in the outer layer, which must be told that this one decides.
-    match begin {
-        Begin::Answer(answer) => Begin::Answer(answer.within(&shared.store)),
-        Begin::Refresh(answer, refresh) => Begin::Refresh(answer.within(&shared.store), refresh),
-        other => other,
-    }
-}
-
-impl Begin {
-    fn event(&self) -> Event {
-        match self {
-            Self::Bypass(_) => Event::Bypass,
-            Self::Answer(answer) | Self::Refresh(answer, _) if answer.is_fresh() => Event::Hit,
-            Self::Answer(_) | Self::Refresh(..) => Event::Stale,
-            Self::Refuse(_) | Self::Drive(_) => Event::Miss,
-        }
-    }
+    search.count(begin)
 }
 
 /// One request on its way to a decision.
 struct Search<'a> {
     shared: &'a Arc<Shared>,
-    policy: &'a Policy,
+    policy: &'a Arc<Policy>,
     asked: Asked<'a>,
     facts: RequestFacts,
-    outer: Option<&'a Outer>,
+    depth: u8,
+    is_refresh: bool,
 }
 
 /// A key in a borrowed buffer. Behind the first `length` bytes stands what selects a variant, where
@@ -130,11 +121,54 @@ impl SearchKey<'_> {
     }
 
     fn selected(&self) -> &[u8] {
-        self.bytes.get(self.length..).unwrap_or(&[])
+        let values = self.length + commit::VARIANT_PREFIX;
+        self.bytes.get(values..).unwrap_or(&[])
     }
 }
 
 impl Search<'_> {
+    /// Counts the request, and tells an outer layer of it.
+    fn count(&self, begin: Begin) -> Begin {
+        let store = &self.shared.store;
+        let record = |event| {
+            if !self.is_refresh {
+                store.record(event);
+            }
+        };
+        let counted = |event| (!self.is_refresh).then(|| Counted::new(store, event));
+        match begin {
+            Begin::Answer(answer) => {
+                record(answer.event());
+                Begin::Answer(self.decided(answer))
+            }
+            Begin::Refresh(answer, refresh) => {
+                record(answer.event());
+                Begin::Refresh(self.decided(answer), refresh)
+            }
+            Begin::Refuse(refusal) => {
+                record(Event::Miss);
+                Begin::Refuse(refusal)
+            }
+            Begin::Bypass(passage) => Begin::Bypass(Passage {
+                counted: counted(Event::Bypass),
+                ..passage
+            }),
+            Begin::Drive(mut plan) => {
+                plan.counted = counted(Event::Miss);
+                Begin::Drive(plan)
+            }
+        }
+    }
+
+    /// Tells an outer layer that this one decided.
+    fn decided(&self, answer: Answer) -> Answer {
+        if self.depth == 0 {
+            answer
+        } else {
+            answer.within(&self.shared.store)
+        }
+    }
+
     fn bypass(&self) -> Option<Bypass> {
         let off = (self.policy.source() == Source::Off).then_some(Bypass::Policy);
         let no_store = self.facts.directives.no_store.then_some(Bypass::NoStore);
@@ -149,7 +183,9 @@ impl Search<'_> {
             facts,
             ..
         } = self;
-        let invalidates = (facts.method == MethodClass::Unsafe).then(|| Invalidation {
+        // Whom a request means whose authorities disagree nobody knows.
+        let is_update = facts.method == MethodClass::Unsafe && !facts.authorities_disagree;
+        let invalidates = is_update.then(|| Invalidation {
             shared: Arc::clone(shared),
             key: uri_key(policy.key(), shared.scheme, asked.uri, asked.headers),
             ended: false,
@@ -157,7 +193,8 @@ impl Search<'_> {
         Begin::Bypass(Passage {
             reason,
             invalidates,
-            within_outer: self.outer.is_some(),
+            depth: self.depth,
+            counted: None,
         })
     }
 
@@ -166,10 +203,17 @@ impl Search<'_> {
             return self.pass(Bypass::KeyTooLong);
         };
         let now = self.shared.store.now();
-        let found = match self.outer {
-            // A refresh is not answered from the store; neither is a flight by itself.
-            Some(outer) if outer.forbids_lookup(key.primary()) => Err(Forwarded::Stale),
-            _ => find(self.shared, self.asked.headers, key.bytes, now),
+        let found = if self.is_refresh {
+            Err(Forwarded::Stale)
+        } else {
+            find(
+                self.shared,
+                self.policy,
+                self.depth,
+                self.asked.headers,
+                key.bytes,
+                now,
+            )
         };
         let judged = found.as_ref().map_err(|why| *why).and_then(|entry| {
             let response = entry
@@ -259,7 +303,8 @@ impl Search<'_> {
         let Some(answer) = Answer::hit(Arc::clone(&entry), now, false, self.is_head()) else {
             return Begin::Drive(self.plan(Forwarded::Stale, None, key));
         };
-        let plan = self.plan(Forwarded::Stale, Some(entry), key);
+        let mut plan = self.plan(Forwarded::Stale, Some(entry), key);
+        plan.lay_off_credentials();
         // A HEAD cannot renew what a GET stored; after a failure there is a pause.
         let may = !self.is_head() && !self.is_paused(key);
         match may
@@ -304,11 +349,9 @@ impl Search<'_> {
         key: &SearchKey<'_>,
     ) -> Box<Plan> {
         let primary = Key::from(key.primary());
-        // What the outer layer forbids to look up may still stand in for a failing origin.
-        let stale = stale.or_else(|| self.outer?.stale(key.primary()));
         let flight = FlightKey {
             key: primary.clone(),
-            lane: self.lane(key.selected()),
+            lane: Some(self.lane(key.selected())),
         };
         Box::new(Plan {
             key: primary,
@@ -317,47 +360,67 @@ impl Search<'_> {
             facts: self.facts,
             why,
             stale,
-            outer: self.outer.cloned(),
+            depth: self.depth,
+            counted: None,
             parameters: Vec::new(),
         })
     }
 
-    /// Requests of one key that must not share an outcome fly in lanes of their own: those that carry
-    /// credentials apart from those that do not, and each selection of a variant.
-    fn lane(&self, selected: &[u8]) -> Option<Key> {
+    /// Requests of one key that must not share an outcome fly in lanes of their own: those of each layer,
+    /// those that carry credentials apart from those that do not, and each selection of a variant.
+    fn lane(&self, selected: &[u8]) -> Key {
         let apart = self.facts.has_credentials() && self.policy.separates_credentials();
-        (apart || !selected.is_empty()).then(|| lane(apart, selected))
+        let mut lane = Vec::with_capacity(LANE + selected.len());
+        lane.push(u8::from(apart));
+        Owner::new(self.policy, self.depth).write(&mut lane);
+        lane.extend_from_slice(selected);
+        Key::from(&*lane)
     }
 }
 
-fn lane(apart: bool, selected: &[u8]) -> Key {
-    Key::from([&[u8::from(apart)], selected].concat().as_slice())
-}
+/// So much of a lane is not what it selects.
+const LANE: usize = 1 + size_of::<usize>() + 1;
 
 impl Plan {
     /// From here on the request flies with those that select the same variant.
     pub(super) fn select(&mut self, selected: &[u8]) {
-        let apart = self
+        let lane = self
             .flight
             .lane
             .as_ref()
-            .and_then(|lane| lane.as_bytes().first())
-            == Some(&1);
-        self.flight.lane = Some(lane(apart, selected));
+            .and_then(|lane| lane.as_bytes().get(..LANE));
+        self.flight.lane = lane.map(|lane| Key::from([lane, selected].concat().as_slice()));
         self.why = Forwarded::VaryMiss;
+    }
+
+    /// From here on the request flies with those that carry no credentials: what it is about is shared
+    /// with both.
+    fn lay_off_credentials(&mut self) {
+        let lane = self
+            .flight
+            .lane
+            .as_ref()
+            .and_then(|lane| lane.as_bytes().get(1..));
+        self.flight.lane = lane.map(|lane| Key::from([&[0], lane].concat().as_slice()));
     }
 }
 
-/// The stored response that the request selects. `key` is left longer where selecting fields had to
-/// be looked at: by what they select.
+/// The stored response that the request selects, if it is this layer's. `key` is left longer where
+/// selecting fields had to be looked at: by what they select.
 pub(super) fn find(
     shared: &Shared,
+    policy: &Arc<Policy>,
+    depth: u8,
     headers: &HeaderMap,
     key: &mut Vec<u8>,
     now: Moment,
 ) -> Result<Arc<Entry<Stored>>, Forwarded> {
     let entry = shared.store.lookup(key, now).ok_or(Forwarded::UriMiss)?;
-    let Some(variants) = entry.value().and_then(Stored::variants) else {
+    let stored = entry.value().ok_or(Forwarded::UriMiss)?;
+    if !stored.owner().is(policy, depth) {
+        return Err(Forwarded::UriMiss);
+    }
+    let Stored::Variants(variants) = stored else {
         return Ok(entry);
     };
     commit::write_variant(variants.nonce, &variants.fields, headers, key);
@@ -387,13 +450,11 @@ impl Drop for Invalidation {
 }
 
 impl Passage {
-    /// Gives the handler behind its purger, and tells an inner layer that the request is counted.
-    pub(crate) fn prepare<B>(shared: &Arc<Shared>, request: &mut Request<B>) {
-        let extensions = request.extensions_mut();
-        extensions.insert(Purger::new(shared));
-        if Outer::of(extensions, &shared.store).is_none() {
-            extensions.insert(Outer::passing(&shared.store));
-        }
+    /// Marks the request, and gives the handler behind its purger.
+    pub(crate) fn prepare<B>(&self, shared: &Arc<Shared>, request: &mut Request<B>) {
+        let outer = Outer::new(&shared.store, self.depth, self.counted.clone());
+        request.extensions_mut().insert(outer);
+        request.extensions_mut().insert(Purger::new(shared));
     }
 
     /// Does what a response to such a request asks for, and says that the cache was not asked.
@@ -402,8 +463,24 @@ impl Passage {
             invalidation.ended = !invalidates(MethodClass::Unsafe, response.status());
         }
         self.invalidates = None;
-        if self.within_outer {
+        let extensions = response.extensions_mut();
+        extensions.remove::<Groups>();
+        extensions.remove::<Policy>();
+        let decided = nested::was_decided(extensions, &shared.store);
+        if let (Some(status), false) = (&shared.status, decided) {
+            let value = status.value(Decision::Bypass(self.reason));
+            append_status(response.headers_mut(), value);
+        }
+        if self.depth > 0 {
             nested::mark_decided(response.extensions_mut(), &shared.store);
+        }
+    }
+
+    /// The service failed to answer: what it may have done is not known, but an overloaded one must not
+    /// lose what it has stored.
+    pub(crate) fn failed(&mut self) {
+        if let Some(invalidation) = &mut self.invalidates {
+            invalidation.ended = true;
         }
     }
 }

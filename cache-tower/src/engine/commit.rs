@@ -3,7 +3,11 @@
 use super::{Shared, drive::selecting_of};
 use crate::{
     fill::Fill,
-    http::{admit::Terms, vary::write_selecting},
+    http::{
+        admit::Terms,
+        key::LONGEST_KEY,
+        vary::{MOST_FIELDS, write_selecting},
+    },
     stored::{Head, Selecting, Stored, StoredResponse, Variants},
 };
 use bytes::Bytes;
@@ -20,6 +24,9 @@ use std::{collections::VecDeque, fmt::Write, sync::Arc, time::Duration};
 /// So many variants of one URI are kept; another takes the place of the one unused for longest.
 const MOST_VARIANTS: usize = 32;
 
+/// What selects a variant may double the longest key; more of it is not kept.
+const LONGEST_VARIANT_KEY: usize = 2 * LONGEST_KEY;
+
 /// A response that is to be stored, before its body is here.
 pub(super) struct Keep {
     pub(super) key: Key,
@@ -27,6 +34,8 @@ pub(super) struct Keep {
     pub(super) head: Head,
     pub(super) terms: Terms,
     pub(super) declared: Option<u64>,
+    /// It renews something stale: a failure is followed by a pause.
+    pub(super) renews: bool,
     pub(super) request_headers: HeaderMap,
     pub(super) groups: Vec<String>,
 }
@@ -41,6 +50,11 @@ pub(super) fn uri_group(uri: &[u8]) -> String {
     name
 }
 
+/// What stands between the key of a URI and the values that select one of its variants.
+pub(super) const VARIANT_PREFIX: usize = MARK.len() + size_of::<u64>();
+
+const MARK: &[u8] = b"\0vary";
+
 /// Makes the key of a URI that of one of its variants.
 pub(super) fn write_variant(
     nonce: u64,
@@ -48,7 +62,7 @@ pub(super) fn write_variant(
     request: &HeaderMap,
     key: &mut Vec<u8>,
 ) {
-    key.extend_from_slice(b"\0vary");
+    key.extend_from_slice(MARK);
     key.extend_from_slice(&nonce.to_be_bytes());
     write_selecting(fields, request, key);
 }
@@ -107,7 +121,11 @@ impl Keep {
         body: Bytes,
     ) -> (Arc<Entry<Stored>>, bool) {
         let current = writer.current(self.key.as_bytes());
-        let variants = current.as_ref().and_then(|entry| entry.value()?.variants());
+        let owner = self.head.owner();
+        let variants = current
+            .as_ref()
+            .and_then(|entry| entry.value()?.variants())
+            .filter(|variants| variants.owner == *owner);
         if self.terms.vary.is_empty() && variants.is_none() {
             let entry = writer.entry(
                 &self.ticket,
@@ -117,12 +135,19 @@ impl Keep {
             return (Arc::clone(&entry), writer.put(self.key.clone(), entry));
         }
         let mut index = self.index(shared, variants);
+        if let Some(replaced) = variants.filter(|variants| variants.nonce != index.nonce) {
+            replaced
+                .keys
+                .iter()
+                .for_each(|key| writer.remove(key.as_bytes()));
+        }
         let selecting = selecting_of(&index.fields, &self.request_headers);
         let mut key = self.key.as_bytes().to_vec();
         write_variant(index.nonce, &index.fields, &self.request_headers, &mut key);
+        let fits = key.len() <= LONGEST_VARIANT_KEY && index.fields.len() <= MOST_FIELDS;
         let key = Key::from(&*key);
         let entry = writer.entry(&self.ticket, &key, self.whole(body, selecting));
-        let stored = writer.put(key.clone(), Arc::clone(&entry));
+        let stored = fits && writer.put(key.clone(), Arc::clone(&entry));
         if stored {
             index.add(writer, key);
             let lasting = self.lasting(shared, current.as_deref());
@@ -157,6 +182,7 @@ impl Keep {
         };
         if let Some(there) = there.filter(|there| fields(there)) {
             return Variants {
+                owner: self.head.owner().clone(),
                 fields: there.fields.clone(),
                 nonce: there.nonce,
                 keys: there.keys.clone(),
@@ -171,6 +197,7 @@ impl Keep {
         fields.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         fields.dedup();
         Variants {
+            owner: self.head.owner().clone(),
             fields: fields.into(),
             nonce: shared.store.random().bits(),
             keys: Box::default(),

@@ -25,8 +25,9 @@ use cache_core::{
 use http::{HeaderMap, HeaderName, Request, Response, request};
 use std::{sync::Arc, time::Duration};
 
-/// So often a request joins a flight whose outcome turns out not to be for it. Then it goes alone.
-const REJOINS: usize = 3;
+/// So often a request joins a flight whose outcome turns out not to be for it. Then it counts as one
+/// that waited too long.
+const REJOINS: usize = 5;
 
 /// What came of [`drive`].
 #[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
@@ -52,7 +53,7 @@ pub(crate) async fn drive<O, B>(
 where
     O: Origin<B>,
 {
-    let within = plan.outer.as_ref().map(|_| shared.store.clone());
+    let within = (plan.depth > 0).then(|| shared.store.clone());
     // Taken apart, because `&Request<B>` across an await would ask `B: Sync`.
     let (parts, body) = request.into_parts();
     let reply = Trip {
@@ -94,33 +95,21 @@ enum Joined {
 
 impl<O: Origin<B>, B> Trip<O, B> {
     async fn run(mut self) -> Result<Reply<O::Body>, O::Error> {
-        if let Some(lead) = self
-            .plan
-            .outer
-            .as_ref()
-            .and_then(|outer| outer.take(&self.plan.flight))
-        {
-            return self.exchange(Some(lead), None).await;
-        }
         let until = Until::new(&self.shared, self.policy.life().waiting_limit());
-        let mut collapsed = None;
         for _ in 0..REJOINS {
             if !self.may_collapse() {
-                break;
+                return self.exchange(None, None).await;
             }
-            let joined = match self
-                .shared
-                .store
-                .join(&self.plan.flight, self.policy.life().work_limit())
-            {
+            let work = self.policy.life().work_limit();
+            let joined = match self.shared.store.join(&self.plan.flight, work) {
                 Join::Lead(lead) => Joined::Lead(lead),
-                Join::Reentrant => break,
+                Join::Reentrant => return self.exchange(None, None).await,
                 Join::Known(outcome) => self.share(outcome),
                 Join::Follow(follower) => {
                     match wait(&self.shared, &self.policy, follower, &until).await {
                         Waited::Lead(lead) => Joined::Lead(lead),
                         Waited::Known(outcome) => self.share(outcome),
-                        Waited::TimedOut => return self.give_up_waiting().await,
+                        Waited::TimedOut => break,
                     }
                 }
             };
@@ -128,14 +117,11 @@ impl<O: Origin<B>, B> Trip<O, B> {
                 Joined::Answer(answer) => return Ok(Reply::Stored(answer)),
                 Joined::Refused(refusal) => return Ok(Reply::Refused(refusal)),
                 Joined::Lead(lead) => return self.lead(lead).await,
-                Joined::Nothing => collapsed = Some(false),
-                Joined::Alone => {
-                    collapsed = Some(false);
-                    break;
-                }
+                Joined::Alone => return self.exchange(None, Some(false)).await,
+                Joined::Nothing => {}
             }
         }
-        self.exchange(None, collapsed).await
+        self.give_up_waiting().await
     }
 
     /// Only plain GETs fly together: a HEAD or a condition gets an answer that is nobody else's. And
@@ -143,11 +129,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
     fn may_collapse(&self) -> bool {
         self.plan.facts.method == MethodClass::Get
             && !self.plan.facts.conditional
-            && self
-                .plan
-                .outer
-                .as_ref()
-                .is_none_or(|outer| !outer.is_refresh())
+            && self.plan.counted.is_some()
             && !self.shared.store.is_unshared(&self.plan.flight)
     }
 
@@ -190,9 +172,11 @@ impl<O: Origin<B>, B> Trip<O, B> {
         }
     }
 
-    /// Having waited too long: the stale response, or to the origin, if there is a place, or no.
+    /// Having waited too long: what was stored meanwhile, or the stale response, or to the origin if
+    /// there is a place, or no.
     async fn give_up_waiting(self) -> Result<Reply<O::Body>, O::Error> {
-        if let Some(answer) = self.stale_answer() {
+        let stored = self.stored_meanwhile().map(|(_, answer)| answer);
+        if let Some(answer) = stored.or_else(|| self.stale_answer()) {
             return Ok(Reply::Stored(answer));
         }
         match self.shared.alone.enter(&self.plan.flight) {
@@ -202,27 +186,24 @@ impl<O: Origin<B>, B> Trip<O, B> {
     }
 
     async fn lead(self, lead: Lead<Stored>) -> Result<Reply<O::Body>, O::Error> {
-        match self.stored_meanwhile(&lead) {
-            Some(answer) => Ok(Reply::Stored(answer)),
-            None => self.exchange(Some(lead), None).await,
+        if let Some((entry, answer)) = self.stored_meanwhile() {
+            lead.finish(Outcome::Ready(entry));
+            return Ok(Reply::Stored(answer));
         }
+        self.exchange(Some(lead), None).await
     }
 
-    /// A flight that landed between this request's look-up and its lead may have stored what it wants.
-    fn stored_meanwhile(&self, lead: &Lead<Stored>) -> Option<Answer> {
+    /// What another flight stored since this request looked.
+    fn stored_meanwhile(&self) -> Option<(Arc<Entry<Stored>>, Answer)> {
         let now = self.shared.store.now();
-        let found = scratch(|key| {
-            key.extend_from_slice(self.plan.key.as_bytes());
-            find(&self.shared, &self.parts.headers, key, now)
-        });
-        let entry = found.ok()?;
+        let entry = found_again(&self.shared, &self.policy, &self.plan, &self.parts.headers)?;
         let judged = candidate(&entry, entry.value()?.response()?, now);
         if lookup(&self.plan.facts, Ok(judged), &self.policy) != Lookup::Fresh {
             return None;
         }
-        lead.announce(Outcome::Ready(Arc::clone(&entry)));
         self.shared.store.record(Event::Collapsed);
-        Answer::collapsed(entry, now, self.plan.why)
+        let answer = Answer::collapsed(Arc::clone(&entry), now, self.plan.why)?;
+        Some((entry, answer))
     }
 
     /// Forwards the request, and settles what becomes of the response.
@@ -240,7 +221,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
             body,
         } = self;
         let mut exchange = Exchange::new(shared, policy, plan, lead, collapsed, &parts.headers);
-        exchange.prepare(&mut parts, false);
+        exchange.prepare(&mut parts);
         match exchange
             .forward(origin, Request::from_parts(parts, body))
             .await
@@ -256,7 +237,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
     }
 
     fn stale_answer(&self) -> Option<Answer> {
-        stale_answer(&self.shared, &self.plan)
+        stale_answer(&self.shared, &self.policy, &self.plan, &self.parts.headers)
     }
 }
 
@@ -293,9 +274,32 @@ impl Until {
     }
 }
 
-/// The stale response, where it may answer for a failing origin.
-pub(super) fn stale_answer(shared: &Shared, plan: &Plan) -> Option<Answer> {
-    let entry = plan.stale.as_ref().filter(|entry| entry.is_current())?;
+/// What is stored now of what the request selects.
+fn found_again(
+    shared: &Shared,
+    policy: &Arc<Policy>,
+    plan: &Plan,
+    headers: &HeaderMap,
+) -> Option<Arc<Entry<Stored>>> {
+    // A refresh is not answered from the store.
+    plan.counted.as_ref()?;
+    scratch(|key| {
+        key.extend_from_slice(plan.key.as_bytes());
+        find(shared, policy, plan.depth, headers, key, shared.store.now()).ok()
+    })
+}
+
+/// The stale response, where it may answer for a failing origin: only while it is still stored, for it
+/// may have been purged since the request looked.
+pub(super) fn stale_answer(
+    shared: &Shared,
+    policy: &Arc<Policy>,
+    plan: &Plan,
+    headers: &HeaderMap,
+) -> Option<Answer> {
+    let stale = plan.stale.as_ref()?;
+    let entry =
+        found_again(shared, policy, plan, headers).filter(|entry| Arc::ptr_eq(entry, stale))?;
     let now = shared.store.now();
     let usable = matches!(
         entry.freshness(now),
@@ -303,7 +307,7 @@ pub(super) fn stale_answer(shared: &Shared, plan: &Plan) -> Option<Answer> {
     );
     let is_head = plan.facts.method == MethodClass::Head;
     usable
-        .then(|| Answer::hit(Arc::clone(entry), now, true, is_head))
+        .then(|| Answer::hit(entry, now, true, is_head))
         .flatten()
 }
 

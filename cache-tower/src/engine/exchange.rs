@@ -1,12 +1,12 @@
 //! One request that was forwarded, and what becomes of its response.
 
 use super::{
-    FillJob, Origin, Shared, UNSHARED,
+    FillJob, Origin, Shared, UNSHARED, UNSHARED_BY_REQUEST,
     begin::Plan,
     commit::{Keep, uri_group},
     drive::stale_answer,
     fill_job::{Drained, drain},
-    nested::{self, Outer, Slot},
+    nested::{self, Outer, Owner},
 };
 use crate::{
     body::{ResponseBody, Rest},
@@ -14,7 +14,7 @@ use crate::{
     groups::Groups,
     http::{
         admit::{Admission, Pass, Received, Terms, admit},
-        cache_status::{Decision, Then, Ttl},
+        cache_status::{Decision, Forwarded, Then, Ttl},
         response::ResponseFacts,
         vary::is_accept_encoding_malformed,
     },
@@ -28,7 +28,7 @@ use cache_core::{
     clock::Moment,
     store::{Lead, Outcome, Ticket},
 };
-use http::{Extensions, HeaderMap, Request, Response, StatusCode, header, request, response};
+use http::{HeaderMap, Request, Response, StatusCode, header, request, response};
 use http_body::{Body, Frame};
 use std::{
     collections::VecDeque,
@@ -36,13 +36,14 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::Poll,
+    time::Duration,
 };
 
 pub(super) struct Exchange {
     shared: Arc<Shared>,
     policy: Arc<Policy>,
     plan: Box<Plan>,
-    lead: Slot,
+    lead: Option<Lead<Stored>>,
     ticket: Ticket,
     collapsed: Option<bool>,
     forwarded: Moment,
@@ -76,7 +77,7 @@ impl Exchange {
             shared,
             policy,
             plan,
-            lead: Arc::new(Mutex::new(lead)),
+            lead,
             ticket,
             collapsed,
             forwarded,
@@ -84,18 +85,15 @@ impl Exchange {
         }
     }
 
-    /// Makes the request what is forwarded: it names its flight to an inner layer, and lets the handler
-    /// purge.
-    pub(super) fn prepare(&self, parts: &mut request::Parts, is_refresh: bool) {
+    /// Makes the request what is forwarded: it is marked for an inner layer, and lets the handler purge.
+    pub(super) fn prepare(&self, parts: &mut request::Parts) {
         if is_accept_encoding_malformed(&parts.headers) {
             parts.headers.remove(header::ACCEPT_ENCODING);
         }
         let outer = Outer::new(
             &self.shared.store,
-            &self.plan.flight,
-            &self.lead,
-            self.plan.stale.as_ref(),
-            is_refresh,
+            self.plan.depth,
+            self.plan.counted.clone(),
         );
         parts.extensions.insert(outer);
         parts.extensions.insert(Purger::new(&self.shared));
@@ -116,11 +114,19 @@ impl Exchange {
     /// its turn, and if that fails too the others share the failure.
     pub(super) fn failed(&mut self) -> Option<Answer> {
         let error = Error::load("the origin failed");
-        self.shared
-            .store
-            .failed(&self.plan.key, error.clone(), self.policy.life());
-        let stale = stale_answer(&self.shared, &self.plan);
-        match nested::take(&self.lead) {
+        self.shared.store.record(Event::LoadFailed);
+        if self.lead.is_some() && self.plan.why == Forwarded::Stale {
+            self.shared
+                .store
+                .pause(&self.plan.key, error.clone(), self.policy.life());
+        }
+        let stale = stale_answer(
+            &self.shared,
+            &self.policy,
+            &self.plan,
+            &self.request_headers,
+        );
+        match self.lead.take() {
             Some(lead) if stale.is_none() && lead.predecessors() == 0 => drop(lead),
             Some(lead) => {
                 lead.finish(Outcome::Failed(error));
@@ -136,8 +142,10 @@ impl Exchange {
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
         let (mut parts, body) = response.into_parts();
+        let own = parts.extensions.remove::<Policy>();
+        let groups = parts.extensions.remove::<Groups>();
         if nested::was_decided(&mut parts.extensions, &self.shared.store) {
-            self.release();
+            self.release(UNSHARED);
             return self.pass(parts, body, Then::DecidedWithin);
         }
         self.shared.store.record(Event::Load);
@@ -147,8 +155,11 @@ impl Exchange {
                 None => self.pass(parts, body, Then::Failed),
             };
         }
-        let policy = self.policy_of(&mut parts.extensions);
-        let groups = self.groups(&policy, &mut parts.extensions);
+        let policy = own.map_or_else(
+            || Arc::clone(&self.policy),
+            |own| Arc::new(self.policy.for_response(own)),
+        );
+        let groups = self.groups(&policy, groups);
         let received = Received {
             at: self.shared.store.clock().wall(),
             delay: self.shared.store.now().since(self.forwarded),
@@ -167,18 +178,19 @@ impl Exchange {
                 .await
             }
             Admission::Pass(reason) => {
-                self.release();
+                self.supersede(parts.status, reason);
+                self.release(unshared(reason));
                 self.pass(parts, body, Then::Passed(reason))
             }
         }
     }
 
-    /// The handler's own policy for this response, else the layer's. An impossible one stores nothing.
-    fn policy_of(&self, extensions: &mut Extensions) -> Arc<Policy> {
-        match extensions.remove::<Policy>() {
-            None => Arc::clone(&self.policy),
-            Some(own) if own.validate().is_ok() => Arc::new(own),
-            Some(_) => Arc::new(Policy::off()),
+    /// What is stored is out of date, and the origin says that what replaces it is not to be stored.
+    fn supersede(&self, status: StatusCode, reason: Pass) {
+        let is_gone = matches!(status.as_u16(), 404 | 410);
+        let is_withdrawn = matches!(reason, Pass::NoStore | Pass::Private | Pass::NoCache);
+        if self.plan.why == Forwarded::Stale && (is_gone || is_withdrawn) {
+            self.shared.store.invalidate(self.plan.key.as_bytes());
         }
     }
 
@@ -191,7 +203,7 @@ impl Exchange {
 
     /// All groups of the response: the route's, the handler's, and the URI's own where its key says
     /// more than the URI. `None` where one cannot be named.
-    fn groups(&self, policy: &Policy, extensions: &mut Extensions) -> Option<Vec<String>> {
+    fn groups(&self, policy: &Policy, of_handler: Option<Groups>) -> Option<Vec<String>> {
         let of_route = |name: &str| {
             self.plan
                 .parameters
@@ -204,9 +216,7 @@ impl Exchange {
             .iter()
             .map(|group| group.fill(of_route))
             .collect::<Option<_>>()?;
-        if let Some(groups) = extensions.remove::<Groups>() {
-            names.extend(groups.into_names());
-        }
+        names.extend(of_handler.into_iter().flat_map(Groups::into_names));
         if !Groups::are_within_limits(&names) {
             return None;
         }
@@ -219,11 +229,9 @@ impl Exchange {
     }
 
     /// The response is its own client's alone: who waits goes by itself, and so do others for a while.
-    fn release(&self) {
-        if let Some(lead) = nested::take(&self.lead) {
-            self.shared
-                .store
-                .mark_unshared(self.plan.flight.clone(), UNSHARED);
+    fn release(&mut self, lasting: Duration) {
+        if let Some(lead) = self.lead.take() {
+            self.shared.store.mark_unshared(&self.plan.flight, lasting);
             lead.finish(Outcome::Unshared);
         }
     }
@@ -247,7 +255,7 @@ impl Exchange {
             };
             append_status(&mut parts.headers, status.value(decision));
         }
-        if self.plan.outer.is_some() {
+        if self.plan.depth > 0 {
             nested::mark_decided(&mut parts.extensions, &self.shared.store);
         }
         Settled::Response(Response::from_parts(parts, body), job)
@@ -269,7 +277,7 @@ impl Exchange {
         let declared = terms.length.or(exact);
         let disagree = exact.is_some() && exact != declared;
         if disagree || declared.is_some_and(|length| length > self.shared.max_body) {
-            self.release();
+            self.release(UNSHARED);
             let reason = if disagree {
                 Pass::Length
             } else {
@@ -284,10 +292,11 @@ impl Exchange {
         let keep = Keep {
             key: self.plan.key.clone(),
             ticket: self.ticket,
-            head: Head::of(&parts),
+            head: Head::of(&parts, Owner::new(&self.policy, self.plan.depth)),
             terms,
             declared,
-            request_headers: std::mem::take(&mut self.request_headers),
+            renews: self.plan.why == Forwarded::Stale,
+            request_headers: self.request_headers.clone(),
             groups,
         };
         match drained {
@@ -324,8 +333,8 @@ impl Exchange {
         }
     }
 
-    fn commit(&self, keep: &Keep, frames: &VecDeque<Frame<Bytes>>, ttl: Ttl) -> Then {
-        let lead = nested::take(&self.lead);
+    fn commit(&mut self, keep: &Keep, frames: &VecDeque<Frame<Bytes>>, ttl: Ttl) -> Then {
+        let lead = self.lead.take();
         let current = lead.as_ref().is_none_or(Lead::is_current);
         let (entry, stored) = keep.commit(
             &self.shared,
@@ -347,7 +356,7 @@ impl Exchange {
     }
 
     fn unfit<B>(
-        &self,
+        &mut self,
         parts: response::Parts,
         frames: VecDeque<Frame<Bytes>>,
         rest: Option<Rest<B>>,
@@ -356,7 +365,7 @@ impl Exchange {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        self.release();
+        self.release(UNSHARED);
         self.respond(
             parts,
             ResponseBody::replay(frames, rest),
@@ -378,7 +387,7 @@ impl Exchange {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let lead = nested::take(&self.lead);
+        let lead = self.lead.take();
         let fill = Arc::new(Fill::new(keep.declared));
         frames.into_iter().for_each(|frame| fill.push(frame));
         if let Some(lead) = lead.as_ref().filter(|_| keep.declared.is_some()) {
@@ -398,6 +407,21 @@ impl Exchange {
             policy,
         );
         self.respond(parts, reader, Then::Stored { ttl }, Some(job))
+    }
+}
+
+/// How long others need not queue: where the response itself says that it cannot be shared, longer than
+/// where this one request may have brought it about.
+fn unshared(reason: Pass) -> Duration {
+    match reason {
+        Pass::Request
+        | Pass::Status
+        | Pass::Credentials
+        | Pass::Personal
+        | Pass::Cors
+        | Pass::Vary
+        | Pass::Partial => UNSHARED_BY_REQUEST,
+        _ => UNSHARED,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cache_core::{
-    BoxError, Error,
+    BoxError, Error, Event,
     store::{FlightKey, Lead, Outcome},
 };
 use http_body::{Body, Frame};
@@ -20,6 +20,9 @@ use std::{
     sync::{Arc, PoisonError},
     task::{Context, Poll},
 };
+
+/// A body in more pieces than this is not kept: each costs memory beside its bytes.
+const MOST_FRAMES: usize = 16 * 1024;
 
 /// What of a body was ready.
 pub(super) enum Drained {
@@ -48,7 +51,7 @@ where
             Poll::Ready(Some(Ok(frame))) => {
                 length += frame.data_ref().map_or(0, |data| data.len() as u64);
                 frames.push_back(frame);
-                if length > most {
+                if length > most || frames.len() > MOST_FRAMES {
                     return Drained::TooLarge(frames);
                 }
             }
@@ -71,6 +74,8 @@ pub(crate) struct FillJob<B> {
     data: Vec<Bytes>,
     length: u64,
     has_trailers: bool,
+    /// Its time is over: it is taken in for those who read along only.
+    is_late: bool,
     policy: Arc<Policy>,
 }
 
@@ -103,6 +108,7 @@ impl<B> FillJob<B> {
             data,
             length,
             has_trailers,
+            is_late: false,
             policy,
         }
     }
@@ -126,27 +132,75 @@ where
     pub(crate) async fn run(mut self) {
         let limit = self.policy.life().work_limit();
         match tokio::time::timeout(limit, self.take_in()).await {
-            Ok(Ended::Whole) => self.finish(),
-            Ok(Ended::Failed(error)) => self.failed(error),
-            Ok(Ended::Unfit) | Err(_) => self.hand_over(),
+            Ok(ended) => self.finish(ended),
+            Err(_) => self.overrun().await,
         }
+    }
+
+    fn finish(mut self, ended: Ended) {
+        match ended {
+            Ended::Failed(error) => self.failed(error),
+            // Shorter than declared, and over: the client that asked gets it as it is.
+            Ended::Whole
+                if self
+                    .keep
+                    .declared
+                    .is_some_and(|declared| declared != self.length) =>
+            {
+                self.hand_over(Rest::Ended);
+            }
+            // In full for all who read along, but a stored copy would lack the trailers.
+            Ended::Whole if self.has_trailers => {
+                self.fill.end(End::Clean);
+                self.unshare();
+            }
+            Ended::Whole if self.lead.is_none() && self.is_late => self.fill.end(End::Clean),
+            Ended::Whole => self.commit(),
+            Ended::Unfit => self.hand_over_body(),
+        }
+    }
+
+    /// Its time is over: it will not be stored, and others may load. Those who read along, of a length
+    /// that is known, are served to its end; the client that asked alone goes on by itself.
+    async fn overrun(mut self) {
+        self.unshare();
+        self.is_late = true;
+        while self.fill.readers() > 1 {
+            match self.next().await {
+                None => {}
+                Some(ended) => return self.finish(ended),
+            }
+        }
+        self.hand_over_body();
     }
 
     async fn take_in(&mut self) -> Ended {
         loop {
-            let Some(body) = self.body.as_mut() else {
-                return Ended::Unfit;
-            };
-            match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-                None => return Ended::Whole,
-                Some(Err(error)) => return Ended::Failed(error.into()),
-                Some(Ok(frame)) => {
-                    let fits = self.fits(&frame);
-                    self.fill.push(frame);
-                    if !fits {
-                        return Ended::Unfit;
-                    }
-                }
+            if let Some(ended) = self.next().await {
+                return ended;
+            }
+        }
+    }
+
+    /// Takes in a frame; says how it ended, if it did.
+    async fn next(&mut self) -> Option<Ended> {
+        let Some(body) = self.body.as_mut() else {
+            return Some(Ended::Whole);
+        };
+        match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            None => {
+                // A body must not be polled after its end.
+                self.body = None;
+                Some(Ended::Whole)
+            }
+            Some(Err(error)) => {
+                self.body = None;
+                Some(Ended::Failed(error.into()))
+            }
+            Some(Ok(frame)) => {
+                let fits = self.fits(&frame);
+                self.fill.push(frame);
+                (!fits).then_some(Ended::Unfit)
             }
         }
     }
@@ -159,27 +213,11 @@ where
         };
         self.length += data.len() as u64;
         self.data.push(data.clone());
-        self.length <= self.keep.declared.unwrap_or(self.shared.max_body)
+        let most = self.keep.declared.unwrap_or(self.shared.max_body);
+        self.length <= most && self.data.len() <= MOST_FRAMES
     }
 
-    fn finish(self) {
-        if self
-            .keep
-            .declared
-            .is_some_and(|declared| declared != self.length)
-        {
-            // Shorter than declared, and over: the client that asked gets it as it is.
-            self.hand_over();
-        } else if self.has_trailers {
-            // In full for all who read along, but a stored copy would lack the trailers.
-            self.fill.end(End::Clean);
-            self.unshare();
-        } else {
-            self.commit();
-        }
-    }
-
-    fn commit(mut self) {
+    fn commit(&mut self) {
         let lead = self.lead.take();
         let current = lead.as_ref().is_none_or(Lead::is_current);
         let (entry, _) = self.keep.commit(&self.shared, self.data.iter(), current);
@@ -195,37 +233,43 @@ where
 
     /// It cannot be kept: what is left of the body goes to the client that asked, if it is still
     /// there, and those who wait go by themselves.
-    fn hand_over(mut self) {
-        let rest = self.body.take().map(Rest::Body);
+    fn hand_over_body(&mut self) {
+        let rest = self.body.take().map_or(Rest::Ended, Rest::Body);
+        self.hand_over(rest);
+    }
+
+    fn hand_over(&mut self, rest: Rest<B>) {
         self.leave(rest);
         self.fill.end(End::HandedOver);
         self.unshare();
     }
 
-    fn unshare(mut self) {
+    fn unshare(&mut self) {
         if let Some(lead) = self.lead.take() {
-            self.shared
-                .store
-                .mark_unshared(self.flight.clone(), UNSHARED);
+            self.shared.store.mark_unshared(&self.flight, UNSHARED);
             lead.finish(Outcome::Unshared);
         }
     }
 
-    fn failed(mut self, error: BoxError) {
-        self.leave(Some(Rest::Error(error)));
+    fn failed(&mut self, error: BoxError) {
+        self.leave(Rest::Error(error));
         self.fill.end(End::Cut);
+        self.shared.store.record(Event::LoadFailed);
         let failure = Error::load("the response ended early");
-        self.shared
-            .store
-            .failed(&self.keep.key, failure.clone(), self.policy.life());
+        if self.keep.renews && self.lead.is_some() {
+            let life = self.policy.life();
+            self.shared
+                .store
+                .pause(&self.keep.key, failure.clone(), life);
+        }
         if let Some(lead) = self.lead.take().filter(|lead| lead.predecessors() > 0) {
             lead.finish(Outcome::Failed(failure));
         }
     }
 
-    fn leave(&self, rest: Option<Rest<B>>) {
-        if self.fill.is_read() {
-            *self.handover.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+    fn leave(&self, rest: Rest<B>) {
+        if self.fill.readers() > 0 {
+            *self.handover.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
         }
     }
 }

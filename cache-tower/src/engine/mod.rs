@@ -29,7 +29,7 @@ mod refusal;
 pub(crate) use begin::{Asked, Begin, Passage, Plan, begin};
 pub(crate) use drive::{Reply, drive};
 pub(crate) use fill_job::FillJob;
-pub(crate) use nested::mark_decided;
+pub(crate) use nested::{Owner, mark_decided};
 pub(crate) use refresh::refresh;
 
 use crate::{http::cache_status::CacheStatus, stored::Stored};
@@ -46,6 +46,9 @@ use std::{
 
 /// So long a response that could not be shared keeps others from queueing behind the next.
 const UNSHARED: Duration = Duration::from_secs(10);
+
+/// The same where that may be this one request's doing, as with an error status.
+const UNSHARED_BY_REQUEST: Duration = Duration::from_secs(1);
 
 /// What all layers and services of one cache share.
 #[derive(Debug)]

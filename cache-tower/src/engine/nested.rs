@@ -1,61 +1,67 @@
-//! Layers of one cache at two levels, as around a router and on one of its routes.
+//! Layers of one cache within each other, as around a router and on one of its routes.
 //!
-//! The outer layer marks the request it forwards with its flight. The inner layer takes the lead of
-//! that flight instead of joining it, where it would wait for itself; its policy decides, because it
-//! is nearer the handler; and it marks the response, so that the outer one stores nothing.
+//! The innermost layer decides, because its policy is nearest the handler and because what lies between
+//! the layers (a guard, a rewriting of fields) has been passed by then. So each layer uses only what it
+//! stored itself: what is stored has an [`Owner`]. An outer layer marks the request it forwards; the
+//! inner one marks the response it decided about; and the outer one then stores nothing.
 
-use crate::stored::Stored;
-use cache_core::{
-    Entry, Store,
-    store::{FlightKey, Lead},
-};
+use crate::{policy::Policy, stored::Stored};
+use cache_core::{Event, Store};
 use http::Extensions;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Whose a stored response is, and a flight: one layer's, at one depth within others of its cache.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    policy: Arc<Policy>,
+    depth: u8,
+}
+
+impl Owner {
+    pub(crate) fn new(policy: &Arc<Policy>, depth: u8) -> Self {
+        Self {
+            policy: Arc::clone(policy),
+            depth,
+        }
+    }
+
+    /// Whether it is that of the layer with this policy at this depth.
+    pub(crate) fn is(&self, policy: &Arc<Policy>, depth: u8) -> bool {
+        Arc::ptr_eq(&self.policy, policy) && self.depth == depth
+    }
+
+    /// Appends what tells it from other owners that there are now.
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&Arc::as_ptr(&self.policy).addr().to_be_bytes());
+        bytes.push(self.depth);
+    }
+}
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(&other.policy, other.depth)
+    }
+}
 
 /// The mark on a request that comes through an outer layer.
 #[derive(Clone)]
 pub(crate) struct Outer {
     store: Store<Stored>,
-    /// Its flight there; `None` where that layer did not ask the cache.
-    flight: Option<FlightKey>,
-    lead: Slot,
-    /// What may answer if the origin fails.
-    stale: Option<Arc<Entry<Stored>>>,
-    is_refresh: bool,
-}
-
-/// Where the lead of a flight lies while its request is forwarded.
-pub(crate) type Slot = Arc<Mutex<Option<Lead<Stored>>>>;
-
-pub(crate) fn take(slot: &Slot) -> Option<Lead<Stored>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+    depth: u8,
+    /// `None` for a refresh, which no client sent and nobody counts.
+    counted: Option<Counted>,
 }
 
 impl Outer {
-    pub(crate) fn new(
-        store: &Store<Stored>,
-        flight: &FlightKey,
-        lead: &Slot,
-        stale: Option<&Arc<Entry<Stored>>>,
-        is_refresh: bool,
-    ) -> Self {
+    /// The mark of a layer at `depth`.
+    pub(crate) fn new(store: &Store<Stored>, depth: u8, counted: Option<Counted>) -> Self {
         Self {
             store: store.clone(),
-            flight: Some(flight.clone()),
-            lead: Arc::clone(lead),
-            stale: stale.cloned(),
-            is_refresh,
-        }
-    }
-
-    /// The mark of a layer that did not ask the cache. It counted the request all the same.
-    pub(crate) fn passing(store: &Store<Stored>) -> Self {
-        Self {
-            store: store.clone(),
-            flight: None,
-            lead: Slot::default(),
-            stale: None,
-            is_refresh: false,
+            depth,
+            counted,
         }
     }
 
@@ -66,32 +72,21 @@ impl Outer {
             .filter(|outer| outer.store.is_same(store))
     }
 
-    /// Whether the store must not answer a request of this key: what it holds is what the outer layer
-    /// is refreshing, or has just not found.
-    pub(crate) fn forbids_lookup(&self, key: &[u8]) -> bool {
-        self.is_refresh || self.is_of(key)
+    /// The depth of a layer right within.
+    pub(crate) fn within(&self) -> u8 {
+        self.depth.saturating_add(1)
     }
 
-    /// What may answer a request of this key if the origin fails.
-    pub(crate) fn stale(&self, key: &[u8]) -> Option<Arc<Entry<Stored>>> {
-        self.stale.clone().filter(|_| self.is_of(key))
-    }
-
-    fn is_of(&self, key: &[u8]) -> bool {
-        self.flight
-            .as_ref()
-            .is_some_and(|flight| flight.key.as_bytes() == key)
-    }
-
+    /// Whether the request is a refresh, which the store must not answer.
     pub(crate) fn is_refresh(&self) -> bool {
-        self.is_refresh
+        self.counted.is_none()
     }
 
-    /// The lead, for a request that is the same flight.
-    pub(crate) fn take(&self, flight: &FlightKey) -> Option<Lead<Stored>> {
-        (self.flight.as_ref() == Some(flight))
-            .then(|| take(&self.lead))
-            .flatten()
+    /// The layer within counts the request.
+    pub(crate) fn take_count_back(&self) {
+        if let Some(counted) = &self.counted {
+            counted.take_back(&self.store);
+        }
     }
 }
 
@@ -112,4 +107,24 @@ pub(crate) fn was_decided(extensions: &mut Extensions, store: &Store<Stored>) ->
         extensions.remove::<Decided>();
     }
     decided
+}
+
+/// That a layer counted a request. The layer right within takes it back and counts by itself, so each
+/// request is counted once, by the innermost layer it came to.
+#[derive(Clone)]
+pub(crate) struct Counted(Arc<(Event, AtomicBool)>);
+
+impl Counted {
+    /// Counts the request.
+    pub(crate) fn new(store: &Store<Stored>, event: Event) -> Self {
+        store.record(event);
+        Self(Arc::new((event, AtomicBool::new(true))))
+    }
+
+    fn take_back(&self, store: &Store<Stored>) {
+        let (event, counted) = &*self.0;
+        if counted.swap(false, Ordering::Relaxed) {
+            store.retract(*event);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::{
     begin::Plan,
     exchange::{Exchange, Settled},
 };
-use crate::{policy::Policy, stored::Stored};
+use crate::{http::cache_control::RequestDirectives, policy::Policy, stored::Stored};
 use cache_core::store::{Lead, Permit};
 use http::{Request, header};
 use std::sync::Arc;
@@ -45,13 +45,16 @@ pub(crate) async fn refresh<O, B>(
     } = *refresh;
     let limit = policy.life().work_limit();
     let (mut parts, body) = request.into_parts();
-    // The client was answered. The whole response is wanted now, whatever its own condition was.
+    // The client was answered. The whole response is wanted now, whatever it asked for.
     parts.headers.remove(header::IF_NONE_MATCH);
     parts.headers.remove(header::IF_MODIFIED_SINCE);
+    parts.headers.remove(header::CACHE_CONTROL);
+    parts.headers.remove(header::PRAGMA);
     plan.facts.conditional = false;
+    plan.facts.directives = RequestDirectives::default();
     plan.stale = None;
     let mut exchange = Exchange::new(shared, policy, plan, Some(lead), None, &parts.headers);
-    exchange.prepare(&mut parts, true);
+    exchange.prepare(&mut parts);
     let work = async {
         match exchange
             .forward(origin, Request::from_parts(parts, body))

@@ -212,7 +212,7 @@ fn not_to_be_shared(
     // shared one, unless the key keeps credentials apart anyway (guarded).
     let by_credentials =
         response.vary.names(&header::AUTHORIZATION) || response.vary.names(&header::COOKIE);
-    if response.vary == Vary::Any || (by_credentials && policy.separates_credentials()) {
+    if response.vary == Vary::Any || (by_credentials && !policy.key().per_credential) {
         return Some(Pass::Vary);
     }
     None
@@ -264,9 +264,11 @@ fn terms(response: &ResponseFacts, policy: &Policy, received: Received) -> Optio
         stale_while_revalidate: while_revalidate.saturating_sub(overdue),
         stale_if_error: if_error.saturating_sub(overdue),
     };
-    let Vary::Fields(vary) = response.vary.clone() else {
+    let Vary::Fields(mut vary) = response.vary.clone() else {
         return None;
     };
+    // Where the key keeps credentials apart they need not select as well, and are not kept as text.
+    vary.retain(|name| name != header::AUTHORIZATION && name != header::COOKIE);
     (life != Life::default()).then_some(Terms {
         life,
         initial_age,

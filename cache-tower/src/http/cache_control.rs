@@ -90,8 +90,6 @@ fn least(slot: &mut Option<Duration>, found: Duration) {
 pub struct ResponseDirectives {
     /// The field does not parse.
     pub malformed: bool,
-    /// There is a Cache-Control field at all.
-    pub present: bool,
     /// `no-store`.
     pub no_store: bool,
     /// `no-cache`, also in its qualified form, which is taken as strictly.
@@ -104,8 +102,6 @@ pub struct ResponseDirectives {
     pub must_revalidate: bool,
     /// `proxy-revalidate`.
     pub proxy_revalidate: bool,
-    /// `must-understand`.
-    pub must_understand: bool,
     /// `max-age`.
     pub max_age: Option<Duration>,
     /// `s-maxage`.
@@ -120,12 +116,9 @@ impl ResponseDirectives {
     /// Reads all lines of the field.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut found = Self::default();
-        let mut present = false;
-        let lines = lines.into_iter().inspect(|_| present = true);
         let well_formed = each(lines, |directive| found.take(directive));
         Self {
             malformed: !well_formed,
-            present,
             ..found
         }
     }
@@ -138,7 +131,6 @@ impl ResponseDirectives {
             () if directive.is("public") => self.public = true,
             () if directive.is("must-revalidate") => self.must_revalidate = true,
             () if directive.is("proxy-revalidate") => self.proxy_revalidate = true,
-            () if directive.is("must-understand") => self.must_understand = true,
             () if directive.is("max-age") => least(&mut self.max_age, directive.seconds()),
             () if directive.is("s-maxage") => least(&mut self.s_maxage, directive.seconds()),
             () if directive.is("stale-while-revalidate") => {

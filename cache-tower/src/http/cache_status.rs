@@ -224,8 +224,9 @@ type Chunk = [OnceLock<HeaderValue>; CHUNK];
 
 const CHUNK: usize = 64;
 
-/// A day and a half of seconds. Beyond that a value is written anew each time.
-const PREPARED: usize = 2048 * CHUNK;
+/// Four hours and a half of seconds, less than a megabyte where all are used. Beyond that a value is
+/// written anew each time.
+const PREPARED: usize = 256 * CHUNK;
 
 impl Default for Prepared {
     fn default() -> Self {

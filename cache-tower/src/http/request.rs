@@ -98,6 +98,8 @@ pub struct RequestFacts {
     pub forwarded: bool,
     /// It carries If-None-Match or If-Modified-Since.
     pub conditional: bool,
+    /// The URI and the Host field name different authorities, or there are several.
+    pub authorities_disagree: bool,
     /// Its cache directives.
     pub directives: RequestDirectives,
     bypass: Option<Bypass>,
@@ -113,6 +115,7 @@ impl RequestFacts {
             cookie: false,
             forwarded: false,
             conditional: false,
+            authorities_disagree: false,
             directives: RequestDirectives::default(),
             bypass: None,
         };
@@ -177,7 +180,8 @@ impl RequestFacts {
             !authority.eq_ignore_ascii_case(host)
         };
         let disagree = seen.hosts == 1 && uri.authority().is_some_and(differs);
-        if seen.hosts > 1 || disagree {
+        self.authorities_disagree = seen.hosts > 1 || disagree;
+        if self.authorities_disagree {
             self.bypass(Bypass::Authority);
         }
     }

@@ -4,7 +4,7 @@ use super::text::{digits, is_tchar, members, trim};
 use http::{HeaderMap, HeaderName, header};
 
 /// More selecting fields than this and a response is not stored: each multiplies the variants.
-const MOST_FIELDS: usize = 16;
+pub(crate) const MOST_FIELDS: usize = 16;
 
 /// What a response's Vary says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,11 +62,14 @@ pub fn write_selecting(fields: &[HeaderName], request: &HeaderMap, bytes: &mut V
         bytes.push(1);
         let length_at = bytes.len();
         bytes.extend_from_slice(&[0; 4]);
-        if *name != header::ACCEPT_ENCODING {
-            write_joined(name, request, bytes);
-        } else if let Some(codings) = codings(request) {
-            write_codings(&codings, bytes);
-        } else {
+        let written = match *name {
+            header::ACCEPT_ENCODING => write_codings(request, bytes),
+            _ => {
+                write_joined(name, request, bytes);
+                true
+            }
+        };
+        if !written {
             bytes.truncate(length_at - 1);
             bytes.push(0);
             continue;
@@ -95,46 +98,99 @@ fn write_joined(name: &HeaderName, request: &HeaderMap, bytes: &mut Vec<u8>) {
 }
 
 /// Accept-Encoding in one spelling: the codings in order of their names with their weights. Order,
-/// case and blanks carry no meaning in it (RFC 9110 §12.5.3).
-fn write_codings(codings: &[(Vec<u8>, u16)], bytes: &mut Vec<u8>) {
-    for (coding, weight) in codings {
-        bytes.extend_from_slice(coding);
+/// case and blanks carry no meaning in it (RFC 9110 §12.5.3). One of more codings than there are is
+/// kept as it came; false for one that does not parse.
+fn write_codings(request: &HeaderMap, bytes: &mut Vec<u8>) -> bool {
+    let mut codings = Codings::default();
+    match codings.read(request) {
+        None => return false,
+        Some(Read::Some) => {
+            write_joined(&header::ACCEPT_ENCODING, request, bytes);
+            return true;
+        }
+        Some(Read::All) => {}
+    }
+    for Coding { name, weight } in codings.sorted() {
+        let at = bytes.len();
+        bytes.extend_from_slice(name);
+        if let Some(written) = bytes.get_mut(at..) {
+            written.make_ascii_lowercase();
+        }
         bytes.push(b';');
         bytes.extend_from_slice(&weight.to_be_bytes());
     }
+    true
 }
 
 /// Whether the request has an Accept-Encoding that does not parse. Such a field is taken away before
 /// the request is forwarded: every one of them would be a variant of its own.
 pub fn is_accept_encoding_malformed(request: &HeaderMap) -> bool {
-    request.contains_key(header::ACCEPT_ENCODING) && codings(request).is_none()
+    request.contains_key(header::ACCEPT_ENCODING) && Codings::default().read(request).is_none()
 }
 
-/// The codings of Accept-Encoding with their weights in thousandths, by name.
-fn codings(request: &HeaderMap) -> Option<Vec<(Vec<u8>, u16)>> {
-    let mut codings = Vec::new();
-    for line in request.get_all(header::ACCEPT_ENCODING) {
-        for member in members(line.as_bytes(), b',') {
-            codings.push(coding(member?)?);
+/// The codings of Accept-Encoding. They are kept in place: a hit must not allocate for them.
+#[derive(Default)]
+struct Codings<'a> {
+    read: [Coding<'a>; 12],
+    count: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Coding<'a> {
+    name: &'a [u8],
+    /// In thousandths.
+    weight: u16,
+}
+
+/// How much of a well-formed field there was a place for.
+#[derive(Debug, PartialEq, Eq)]
+enum Read {
+    All,
+    Some,
+}
+
+impl<'a> Codings<'a> {
+    /// Reads all lines; `None` where they do not parse, or name a coding twice.
+    fn read(&mut self, request: &'a HeaderMap) -> Option<Read> {
+        let mut read = Read::All;
+        for line in request.get_all(header::ACCEPT_ENCODING) {
+            for member in members(line.as_bytes(), b',') {
+                let coding = Coding::parse(member?)?;
+                match self.read.get_mut(self.count) {
+                    Some(place) => {
+                        *place = coding;
+                        self.count += 1;
+                    }
+                    None => read = Read::Some,
+                }
+            }
         }
+        let repeats =
+            |pair: &[Coding<'_>]| matches!(pair, [a, b] if a.name.eq_ignore_ascii_case(b.name));
+        (!self.sorted().windows(2).any(repeats)).then_some(read)
     }
-    codings.sort_unstable();
-    let count = codings.len();
-    codings.dedup_by(|a, b| a.0 == b.0);
-    (codings.len() == count).then_some(codings)
+
+    fn sorted(&mut self) -> &[Coding<'a>] {
+        let read = self.read.get_mut(..self.count).unwrap_or_default();
+        let lower = |coding: &Coding<'a>| coding.name.iter().map(u8::to_ascii_lowercase);
+        read.sort_unstable_by(|a, b| lower(a).cmp(lower(b)));
+        read
+    }
 }
 
-fn coding(member: &[u8]) -> Option<(Vec<u8>, u16)> {
-    let mut parts = member.splitn(2, |byte| *byte == b';');
-    let name = trim(parts.next()?);
-    if name.is_empty() || !name.iter().all(|byte| is_tchar(*byte)) {
-        return None;
+impl<'a> Coding<'a> {
+    fn parse(member: &'a [u8]) -> Option<Self> {
+        let mut parts = member.splitn(2, |byte| *byte == b';');
+        let name = trim(parts.next()?);
+        if name.is_empty() || !name.iter().all(|byte| is_tchar(*byte)) {
+            return None;
+        }
+        let weight = match parts.next() {
+            None => 1000,
+            Some(weight) => qvalue(trim(weight))?,
+        };
+        Some(Self { name, weight })
     }
-    let weight = match parts.next() {
-        None => 1000,
-        Some(weight) => qvalue(trim(weight))?,
-    };
-    Some((name.to_ascii_lowercase(), weight))
 }
 
 /// `q=` with 0 to 1 and at most three decimals (RFC 9110 §12.4.2), in thousandths.

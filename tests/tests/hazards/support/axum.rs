@@ -1,0 +1,123 @@
+//! The one part of the harness that knows axum.
+
+use super::{
+    App, Ask, Settings, Site,
+    site::{Around, EVERYWHERE, Route},
+};
+use axum::{Router, body::Body, extract::Request, response::Response, routing::any_service};
+use cache_axum::HttpCache;
+use http::{Method, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
+
+pub(crate) type Service = BoxCloneSyncService<Request, Response, Infallible>;
+
+pub(crate) fn start(site: Site) -> App {
+    let cache = cache(&site.settings);
+    let mut router = Router::new();
+    for route in &site.routes {
+        let service = handler_service(route);
+        router = match (route.path, &route.policy) {
+            (EVERYWHERE, _) => router.fallback_service(service),
+            (path, None) => router.route(path, any_service(service)),
+            (path, Some(policy)) => {
+                let layer = cache.policy(policy.clone());
+                router.route(path, any_service(service).layer(layer))
+            }
+        };
+    }
+    let service = match site.around {
+        Around::Nothing => boxed(router),
+        Around::Router(policy) => boxed(router.layer(cache.policy(policy))),
+        Around::Before(policy) => boxed(cache.policy(policy).layer(router)),
+    };
+    let routes = site
+        .routes
+        .iter()
+        .map(|route| (route.path, Arc::clone(&route.calls)));
+    App::new(service, &cache, routes.collect())
+}
+
+fn cache(settings: &Settings) -> HttpCache {
+    let mut builder = HttpCache::builder();
+    if let Some(capacity) = settings.capacity {
+        builder = builder.capacity(capacity);
+    }
+    if let Some(most) = settings.max_body {
+        builder = builder.max_body(most);
+    }
+    if let Some(most) = settings.max_refreshes {
+        builder = builder.max_refreshes(most);
+    }
+    if let Some(clock) = settings.clock.clone() {
+        builder = builder.clock(clock);
+    }
+    if settings.colliding_hashes {
+        builder = builder.colliding_hashes();
+    }
+    builder.build().unwrap()
+}
+
+pub(crate) fn boxed<S, B>(service: S) -> Service
+where
+    S: tower::Service<Request, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)))
+}
+
+/// A handler of the harness as a service.
+fn handler_service(route: &Route) -> Service {
+    let (handler, calls) = (Arc::clone(&route.handler), Arc::clone(&route.calls));
+    BoxCloneSyncService::new(service_fn(move |request: Request| {
+        let (handler, calls) = (Arc::clone(&handler), Arc::clone(&calls));
+        async move { Ok(answer(&handler, &calls, request).await) }
+    }))
+}
+
+async fn answer(handler: &super::site::Handler, calls: &AtomicU64, request: Request) -> Response {
+    let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
+    let (parts, body) = request.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map_or_else(|_| Default::default(), |body| body.to_bytes());
+    let ask = Ask {
+        call,
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        extensions: parts.extensions,
+        body,
+    };
+    let is_head = ask.method == Method::HEAD;
+    let response = handler(ask).await.response.map(Body::new);
+    if is_head {
+        without_body(response)
+    } else {
+        response
+    }
+}
+
+/// As routers answer a HEAD by a GET's handler.
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length.into());
+    }
+    response.map(|_| Body::empty())
+}
