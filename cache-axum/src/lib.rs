@@ -23,7 +23,8 @@
 //! ```
 //!
 //! [`HttpCache`] is a layer as well: `Router::layer(cache.clone())` stores, of a whole service, what
-//! responses themselves say may be stored. Both may be combined; the innermost policy decides.
+//! responses themselves say may be stored. Both may be combined: the innermost layer decides, and what
+//! it stored is given by itself alone, behind whatever lies between the two.
 //!
 //! # Where to put a layer
 //!

@@ -32,7 +32,8 @@ pin_project! {
         Whole { bytes: Bytes },
         Pass { #[pin] body: B },
         Replay { frames: VecDeque<Frame<Bytes>>, rest: Option<Rest<B>> },
-        Shared { reader: Reader, rest: Option<Handover<B>>, ended: bool },
+        // In this order: the job must not see the leader there without its reader.
+        Shared { rest: Option<Handover<B>>, reader: Reader, ended: bool },
     }
 }
 

@@ -244,6 +244,7 @@ impl<R: Routing> HttpCacheBuilder<R> {
             scheme,
             max_body: self.max_body,
             alone: Default::default(),
+            policies: Default::default(),
             has_longer_keys: Default::default(),
         });
         let default = CacheLayer::new(Arc::clone(&shared), Policy::from_headers());

@@ -6,8 +6,9 @@ use tower_layer::Layer;
 /// Caches the responses of the services it wraps, under one policy. Made by
 /// [`HttpCache::policy`](crate::adapter::HttpCache::policy); all layers of one cache share its store.
 ///
-/// Layers of one cache may lie within each other: the innermost policy decides, and nothing is stored
-/// twice.
+/// Layers of one cache may lie within each other. The innermost decides, nothing is stored twice, and
+/// each layer gives only what it stored itself: a guard between two layers is never passed by. Layers side
+/// by side whose policies are equal count as one.
 pub struct CacheLayer<R> {
     shared: Arc<Shared>,
     policy: Arc<Policy>,
@@ -17,8 +18,8 @@ pub struct CacheLayer<R> {
 impl<R> CacheLayer<R> {
     pub(super) fn new(shared: Arc<Shared>, policy: Policy) -> Self {
         Self {
+            policy: shared.policies.one(policy),
             shared,
-            policy: Arc::new(policy),
             routing: PhantomData,
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     fill::Fill,
     http::{
         admit::Terms,
+        cache_status::Ttl,
         key::LONGEST_KEY,
         vary::{MOST_FIELDS, write_selecting},
     },
@@ -68,6 +69,11 @@ pub(super) fn write_variant(
 }
 
 impl Keep {
+    /// The freshness lifetime it has.
+    pub(super) fn ttl(&self) -> Ttl {
+        Ttl::left(self.terms.life.fresh)
+    }
+
     /// Whether these frames are the body in full: of the declared length, and nothing but data.
     pub(super) fn is_whole(&self, frames: &VecDeque<Frame<Bytes>>) -> bool {
         let length: u64 = frames
@@ -132,21 +138,26 @@ impl Keep {
                 &self.key,
                 self.whole(body, Selecting::default()),
             );
-            return (Arc::clone(&entry), writer.put(self.key.clone(), entry));
+            // One that was purged must not displace what was stored since.
+            let stored = entry.is_current() && writer.put(self.key.clone(), Arc::clone(&entry));
+            return (entry, stored);
         }
         let mut index = self.index(shared, variants);
-        if let Some(replaced) = variants.filter(|variants| variants.nonce != index.nonce) {
-            replaced
-                .keys
-                .iter()
-                .for_each(|key| writer.remove(key.as_bytes()));
-        }
         let selecting = selecting_of(&index.fields, &self.request_headers);
         let mut key = self.key.as_bytes().to_vec();
         write_variant(index.nonce, &index.fields, &self.request_headers, &mut key);
         let fits = key.len() <= LONGEST_VARIANT_KEY && index.fields.len() <= MOST_FIELDS;
         let key = Key::from(&*key);
         let entry = writer.entry(&self.ticket, &key, self.whole(body, selecting));
+        if !entry.is_current() {
+            return (entry, false);
+        }
+        if let Some(replaced) = variants.filter(|variants| variants.nonce != index.nonce) {
+            replaced
+                .keys
+                .iter()
+                .for_each(|key| writer.remove(key.as_bytes()));
+        }
         let stored = fits && writer.put(key.clone(), Arc::clone(&entry));
         if stored {
             index.add(writer, key);

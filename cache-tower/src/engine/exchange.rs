@@ -14,7 +14,7 @@ use crate::{
     groups::Groups,
     http::{
         admit::{Admission, Pass, Received, Terms, admit},
-        cache_status::{Decision, Forwarded, Then, Ttl},
+        cache_status::{Decision, Forwarded, Then},
         response::ResponseFacts,
         vary::is_accept_encoding_malformed,
     },
@@ -273,22 +273,16 @@ impl Exchange {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let exact = body.size_hint().exact();
-        let declared = terms.length.or(exact);
-        let disagree = exact.is_some() && exact != declared;
-        if disagree || declared.is_some_and(|length| length > self.shared.max_body) {
-            self.release(UNSHARED);
-            let reason = if disagree {
-                Pass::Length
-            } else {
-                Pass::TooLarge
-            };
-            return self.pass(parts, body, Then::Passed(reason));
-        }
+        let declared = match declared(&terms, &body, self.shared.max_body) {
+            Ok(declared) => declared,
+            Err(reason) => {
+                self.release(UNSHARED);
+                return self.pass(parts, body, Then::Passed(reason));
+            }
+        };
         let mut body = Box::pin(body);
         let drained =
             poll_fn(|cx| Poll::Ready(drain(body.as_mut(), self.shared.max_body, cx))).await;
-        let ttl = Ttl::left(terms.life.fresh);
         let keep = Keep {
             key: self.plan.key.clone(),
             ticket: self.ticket,
@@ -299,41 +293,49 @@ impl Exchange {
             request_headers: self.request_headers.clone(),
             groups,
         };
+        self.take_in(parts, drained, body, keep)
+    }
+
+    /// What follows from how much of the body was ready.
+    fn take_in<B>(
+        &mut self,
+        parts: response::Parts,
+        drained: Drained,
+        body: Pin<Box<B>>,
+        keep: Keep,
+    ) -> Settled<B>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
         match drained {
             Drained::Whole(frames) if keep.is_whole(&frames) => {
-                let then = self.commit(&keep, &frames, ttl);
+                let then = self.commit(&keep, &frames);
                 self.respond(parts, ResponseBody::replay(frames, None), then, None)
             }
             // Longer or shorter than declared, or with trailers: as it is, to this client only.
-            Drained::Whole(frames) => {
-                let reason = if frames.iter().all(Frame::is_data) {
-                    Pass::Length
-                } else {
-                    Pass::Trailers
-                };
-                self.unfit(parts, frames, None, reason)
+            Drained::Whole(frames) if frames.iter().all(Frame::is_data) => {
+                self.unfit(parts, frames, None, Pass::Length)
             }
+            Drained::Whole(frames) => self.unfit(parts, frames, None, Pass::Trailers),
             Drained::TooLarge(frames) => {
                 self.unfit(parts, frames, Some(Rest::Body(body)), Pass::TooLarge)
             }
-            Drained::Failed(frames, error) => {
-                self.failed();
-                self.respond(
-                    parts,
-                    ResponseBody::replay(frames, Some(Rest::Error(error))),
-                    Then::Failed,
-                    None,
-                )
-            }
+            Drained::Failed(frames, error) => match self.failed() {
+                Some(stale) => Settled::Stale(stale),
+                None => {
+                    let body = ResponseBody::replay(frames, Some(Rest::Error(error)));
+                    self.respond(parts, body, Then::Failed, None)
+                }
+            },
             // Without a runtime there is nobody to run the job.
             Drained::Partly(frames) if tokio::runtime::Handle::try_current().is_err() => {
                 self.unfit(parts, frames, Some(Rest::Body(body)), Pass::Stream)
             }
-            Drained::Partly(frames) => self.fill(parts, frames, body, keep, ttl),
+            Drained::Partly(frames) => self.fill(parts, frames, body, keep),
         }
     }
 
-    fn commit(&mut self, keep: &Keep, frames: &VecDeque<Frame<Bytes>>, ttl: Ttl) -> Then {
+    fn commit(&mut self, keep: &Keep, frames: &VecDeque<Frame<Bytes>>) -> Then {
         let lead = self.lead.take();
         let current = lead.as_ref().is_none_or(Lead::is_current);
         let (entry, stored) = keep.commit(
@@ -349,7 +351,7 @@ impl Exchange {
             None => self.shared.store.mark_shared(&self.plan.flight),
         }
         if stored {
-            Then::Stored { ttl }
+            Then::Stored { ttl: keep.ttl() }
         } else {
             Then::Overtaken
         }
@@ -382,7 +384,6 @@ impl Exchange {
         frames: VecDeque<Frame<Bytes>>,
         body: Pin<Box<B>>,
         keep: Keep,
-        ttl: Ttl,
     ) -> Settled<B>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -393,6 +394,7 @@ impl Exchange {
         if let Some(lead) = lead.as_ref().filter(|_| keep.declared.is_some()) {
             lead.announce(Outcome::Ready(keep.announcement(&self.shared, &fill)));
         }
+        let then = Then::Stored { ttl: keep.ttl() };
         let handover = Arc::new(Mutex::new(None));
         let reader = ResponseBody::leading(fill.reader(), Arc::clone(&handover));
         let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(&self.policy));
@@ -406,8 +408,21 @@ impl Exchange {
             handover,
             policy,
         );
-        self.respond(parts, reader, Then::Stored { ttl }, Some(job))
+        self.respond(parts, reader, then, Some(job))
     }
+}
+
+/// The length that the body must have, where it is known before.
+fn declared<B: Body>(terms: &Terms, body: &B, most: u64) -> Result<Option<u64>, Pass> {
+    let exact = body.size_hint().exact();
+    let declared = terms.length.or(exact);
+    if exact.is_some() && exact != declared {
+        return Err(Pass::Length);
+    }
+    if declared.is_some_and(|length| length > most) {
+        return Err(Pass::TooLarge);
+    }
+    Ok(declared)
 }
 
 /// How long others need not queue: where the response itself says that it cannot be shared, longer than

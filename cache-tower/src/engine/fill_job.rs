@@ -165,7 +165,8 @@ where
     async fn overrun(mut self) {
         self.unshare();
         self.is_late = true;
-        while self.fill.readers() > 1 {
+        // The client that asked holds the other end of the handover, as long as it is there.
+        while self.fill.readers() >= Arc::strong_count(&self.handover) {
             match self.next().await {
                 None => {}
                 Some(ended) => return self.finish(ended),

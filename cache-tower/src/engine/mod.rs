@@ -14,6 +14,7 @@
 //! | `commit` | storing, also as one of several variants |
 //! | `refresh` | renewing what was given out stale |
 //! | `nested` | layers of one cache within each other |
+//! | `policies` | equal policies as one |
 //! | `alone` | how many may go by themselves |
 
 mod alone;
@@ -23,6 +24,7 @@ mod drive;
 mod exchange;
 mod fill_job;
 mod nested;
+mod policies;
 mod refresh;
 mod refusal;
 
@@ -38,6 +40,7 @@ use bytes::Bytes;
 use cache_core::{BoxError, Key, Store};
 use http::{Request, Response};
 use http_body::Body;
+use policies::Policies;
 use std::{
     future::Future,
     sync::atomic::{AtomicBool, Ordering},
@@ -59,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) scheme: &'static str,
     pub(crate) max_body: u64,
     pub(crate) alone: Alone,
+    pub(crate) policies: Policies,
     /// Some request had a key longer than its URI's: an invalidation of a URI must reach those too.
     pub(crate) has_longer_keys: AtomicBool,
 }

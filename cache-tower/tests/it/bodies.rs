@@ -386,3 +386,121 @@ async fn a_body_past_the_work_deadline_goes_on_to_its_client_and_is_not_stored()
     assert_eq!(read(response).await.unwrap().body, "slow body");
     assert_eq!(cache.stats().stored, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_never_polled_after_its_end() {
+    // Test bodies panic if they are.
+    fn steps(of: &'static str) -> Vec<Step> {
+        of.chars()
+            .map(|step| match step {
+                '.' => Step::Yield,
+                _ => data("abc"),
+            })
+            .collect()
+    }
+    for order in ["aa", ".aa", "a.a", "aa.", ".a.a.", "..", ""] {
+        for declared in [None, Some("0"), Some("3"), Some("6"), Some("9")] {
+            let calls = Calls::default();
+            let (cache, app) = app({
+                let calls = calls.clone();
+                move |_| {
+                    calls.note();
+                    let response = Response::new(TestBody::of(steps(order)));
+                    let response = match declared {
+                        Some(length) => with(response, "content-length", length),
+                        None => response,
+                    };
+                    async move { response }
+                }
+            });
+            let whole = "abc".repeat(order.matches('a').count());
+            let asking = (0..4).map(|_| tokio::spawn(call_future(&app, get("/"))));
+            let (mut in_full, mut cut) = (0, 0);
+            for response in join_all(asking).await {
+                match read(response.unwrap()).await {
+                    Ok(answer) => {
+                        assert_eq!(answer.body, whole, "{order:?} {declared:?}");
+                        in_full += 1;
+                    }
+                    Err(error) => {
+                        assert!(error.to_string().contains("ended early"), "{error}");
+                        cut += 1;
+                    }
+                }
+            }
+            settle().await;
+            let is_true = declared.is_none_or(|length| length == whole.len().to_string());
+            assert!(in_full >= calls.count(), "those who asked get it as it is");
+            assert!(!is_true || cut == 0, "{order:?} {declared:?}");
+            assert_eq!(cache.stats().stored, u64::from(is_true));
+            check(&cache);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_read_along_a_declared_body_outlive_its_deadline() {
+    for leader_leaves in [false, true] {
+        let gate = Gate::default();
+        let calls = Calls::default();
+        let policy = Policy::ttl(minutes(5)).work_deadline(seconds(5));
+        let (cache, app) = app_under(policy, {
+            let (gate, calls) = (gate.clone(), calls.clone());
+            move |_| {
+                let n = calls.note();
+                let mut steps = vec![data("slow "), Step::Wait(gate.clone()), data("body")];
+                if n > 0 {
+                    steps = vec![data("next body")];
+                }
+                async move { with(Response::new(TestBody::of(steps)), "content-length", "9") }
+            }
+        });
+        let mut leader = Some(call(&app, get("/")).await);
+        let follower = call(&app, get("/")).await;
+        assert_eq!(calls.count(), 1);
+        if leader_leaves {
+            leader = None;
+        }
+        tokio::time::sleep(seconds(6)).await;
+        settle().await;
+        check(&cache);
+        gate.open();
+        let followed = read(follower).await;
+        assert_eq!(followed.unwrap().body, "slow body", "{leader_leaves}");
+        if let Some(leader) = leader {
+            assert_eq!(read(leader).await.unwrap().body, "slow body");
+        }
+        settle().await;
+        assert_eq!(cache.stats().stored, 0, "it came too late for that");
+        assert_eq!(fetch(&app, "/").await.body, "next body");
+        assert_eq!(calls.count(), 2);
+        check(&cache);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_very_many_tiny_frames_is_passed_whole_and_not_kept() {
+    const FRAMES: usize = 50_000;
+    for pause_at in [None, Some(0), Some(1000)] {
+        let calls = Calls::default();
+        let (cache, app) = app({
+            let calls = calls.clone();
+            move |_| {
+                calls.note();
+                let frames = (0..FRAMES).flat_map(|n| {
+                    let pause = (Some(n) == pause_at).then_some(Step::Yield);
+                    pause.into_iter().chain([data("x")])
+                });
+                let body = TestBody::of(frames);
+                async move { Response::new(body) }
+            }
+        });
+        for n in 1..=2 {
+            let answer = fetch(&app, "/").await;
+            assert_eq!(answer.body, "x".repeat(FRAMES));
+            settle().await;
+            assert_eq!((calls.count(), cache.stats().stored), (n, 0));
+        }
+        check(&cache);
+    }
+}

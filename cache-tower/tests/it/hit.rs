@@ -203,3 +203,43 @@ async fn hits_are_given_without_a_runtime_and_bodies_that_are_ready_are_stored()
     .unwrap();
     check(&cache);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hit_of_a_variant_by_encodings_allocates_its_header_map_only() {
+    let cache = HttpCache::new();
+    let inner = service_fn(|_: Request<Empty<Bytes>>| async {
+        let response = Response::builder()
+            .header("vary", "accept-encoding, accept-language")
+            .body(Full::from("x"));
+        Ok::<_, Infallible>(response.unwrap())
+    });
+    let mut service = cache.policy(Policy::ttl(hours(1))).layer(inner);
+    for encodings in [
+        "gzip, deflate, br, zstd",
+        "br;q=1.0, gzip;q=0.8, *;q=0.1",
+        "a, b, c, d, e, f, g, h, i, j, k, l, m, n",
+        "gzip, gzip, not one;",
+        "",
+    ] {
+        let request = || {
+            Request::get("http://test/")
+                .header("accept-encoding", encodings)
+                .header("accept-language", "de")
+                .body(Empty::<Bytes>::new())
+                .unwrap()
+        };
+        drop(service.call(request()).await.unwrap());
+        let headers = service.call(request()).await.unwrap().headers().clone();
+        let says = headers["cache-status"].to_str().unwrap();
+        assert!(says.contains(";hit;"), "{encodings:?}: {says}");
+        let copying = measure(|| drop(headers.clone()));
+        let asked = request();
+        let mut answer = None;
+        let hit = measure(|| answer = Some(now(service.call(asked))));
+        assert_eq!(hit.count_total, copying.count_total, "{encodings:?}");
+        assert_eq!(hit.bytes_total, copying.bytes_total, "{encodings:?}");
+        let body = read(answer.unwrap().unwrap()).await.unwrap().body;
+        assert_eq!(body, "x");
+    }
+    check(&cache);
+}

@@ -11,6 +11,7 @@
 mod bodies;
 mod collapse;
 mod hit;
+mod purge;
 mod ready;
 mod stale;
 mod support;

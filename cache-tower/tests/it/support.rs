@@ -128,12 +128,13 @@ pub enum Step {
     Wait(Gate),
 }
 
-/// A body that does as told.
+/// A body that does as told. It panics if it is polled after its end.
 pub struct TestBody {
     steps: VecDeque<Step>,
     hint: SizeHint,
     waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     polled: Calls,
+    ended: bool,
 }
 
 impl TestBody {
@@ -144,6 +145,7 @@ impl TestBody {
             hint: SizeHint::new(),
             waiting: None,
             polled: Calls::default(),
+            ended: false,
         }
     }
 
@@ -171,13 +173,17 @@ impl Body for TestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         self.polled.note();
+        assert!(!self.ended, "a body is polled after its end");
         loop {
             if let Some(waiting) = &mut self.waiting {
                 std::task::ready!(waiting.as_mut().poll(cx));
                 self.waiting = None;
             }
             return Poll::Ready(match self.steps.pop_front() {
-                None => None,
+                None => {
+                    self.ended = true;
+                    None
+                }
                 Some(Step::Data(data)) => Some(Ok(Frame::data(data))),
                 Some(Step::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
                 Some(Step::Fail) => Some(Err(std::io::Error::other("the body failed"))),

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -860,6 +860,147 @@ async fn asy_05_requests_invalidations_and_departures_at_random_never_mix_bodies
     });
     for worker in workers.collect::<Vec<_>>() {
         worker.await.unwrap();
+    }
+    app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_01_a_handler_that_keeps_what_is_in_the_request_does_not_keep_the_turn() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let app = Site::of(Policy::ttl(minutes(5)), {
+        let kept = Arc::clone(&kept);
+        move |ask: Ask| {
+            let kept = Arc::clone(&kept);
+            async move {
+                if ask.call == 1 {
+                    kept.lock().unwrap().push(ask.extensions);
+                    std::future::pending::<()>().await;
+                }
+                Reply::text(format!("load {}", ask.call))
+            }
+        }
+    })
+    .start();
+    let leader = tokio::spawn(app.get("/").send());
+    eventually("the leader", || app.calls() == 1).await;
+    let followers = ask_many(&app, "/", 50);
+    others_run().await;
+    let began = tokio::time::Instant::now();
+    leader.abort();
+    for follower in followers {
+        assert_eq!(follower.await.unwrap().text(), "load 2");
+    }
+    assert_eq!(began.elapsed(), seconds(0), "nobody waited out a limit");
+    assert_eq!((app.calls(), kept.lock().unwrap().len()), (2, 1));
+    app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_19_one_refresh_is_for_those_with_credentials_and_those_without() {
+    let app = Site::of(Policy::from_headers(), |ask: Ask| async move {
+        tokio::time::sleep(seconds(1)).await;
+        let control = "public, max-age=60, stale-while-revalidate=600";
+        Reply::text(format!("load {}", ask.call)).control(control)
+    })
+    .start();
+    assert_eq!(app.get("/").send().await.text(), "load 1");
+    pass(seconds(90)).await;
+    for _ in 0..3 {
+        for request in [
+            app.get("/").header("cookie", "a"),
+            app.get("/"),
+            app.get("/").header("cookie", "b"),
+            app.get("/").header("authorization", "c"),
+        ] {
+            assert_eq!(request.send().await.text(), "load 1");
+            others_run().await;
+        }
+    }
+    assert_eq!(app.calls(), 2);
+    pass(seconds(1)).await;
+    app.settled().await;
+    assert_eq!(app.get("/").send().await.text(), "load 2");
+    let user = app.get("/").header("cookie", "a").send().await;
+    assert_eq!((user.text(), app.calls()), ("load 2", 2));
+    app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn var_01_a_variant_is_loaded_once_whether_or_not_it_was_known_that_there_are_any() {
+    let app = Site::of(Policy::ttl(minutes(5)), |ask: Ask| async move {
+        let language = ask.header("accept-language");
+        tokio::time::sleep(seconds(if language == "de" { 1 } else { 5 })).await;
+        Reply::text(format!("{} {language}", ask.call)).header("vary", "accept-language")
+    })
+    .start();
+    let speaks = |language: &str| {
+        let request = app.get("/").header("accept-language", language);
+        tokio::spawn(request.send())
+    };
+    let german = speaks("de");
+    others_run().await;
+    let before: Vec<_> = (0..20).map(|_| speaks("fr")).collect();
+    assert_eq!(german.await.unwrap().text(), "1 de");
+    others_run().await;
+    let after: Vec<_> = (0..20).map(|_| speaks("fr")).collect();
+    for french in before.into_iter().chain(after) {
+        assert_eq!(french.await.unwrap().text(), "2 fr");
+    }
+    assert_eq!((app.calls(), app.stats().stored), (2, 2));
+    app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_11_what_one_request_brought_about_ends_collapsing_for_a_second_at_most() {
+    for (status, control) in [(406, ""), (401, ""), (404, ""), (206, "max-age=60")] {
+        let app = Site::of(Policy::ttl(minutes(5)), move |ask: Ask| async move {
+            if ask.headers.contains_key("x-bad") {
+                return Reply::text("not for you").status(status).control(control);
+            }
+            tokio::time::sleep(seconds(3)).await;
+            Reply::text(format!("load {}", ask.call))
+        })
+        .start();
+        let refused = app.get("/").header("x-bad", "1").send().await;
+        assert_eq!(refused.status.as_u16(), status);
+        pass(seconds(1)).await;
+        for answer in join_all(ask_many(&app, "/", 100)).await {
+            assert_eq!(answer.unwrap().text(), "load 2", "after {status}");
+        }
+        assert_eq!(app.calls(), 2, "after {status}");
+        app.done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_19_failures_of_one_who_insists_do_not_stop_the_refreshes_of_others() {
+    let policy = Policy::ttl(seconds(10))
+        .stale_while_revalidate(minutes(100))
+        .stale_if_error(minutes(100));
+    let app = Site::replying(policy, |ask| {
+        let is_bad = ask.headers.contains_key("x-bad");
+        let reply = Reply::text(format!("load {}", ask.call));
+        if is_bad { reply.status(500) } else { reply }
+    })
+    .start();
+    let mut load = 1;
+    assert_eq!(app.get("/").send().await.text(), "load 1");
+    for _ in 0..20 {
+        pass(seconds(11)).await;
+        for control in ["no-cache", "max-age=0"] {
+            for _ in 0..3 {
+                let bad = app.get("/").header("x-bad", "1");
+                bad.header("cache-control", control).send().await;
+                app.settled().await;
+            }
+        }
+        let before = app.calls();
+        let stale = app.get("/").send().await;
+        assert_eq!(stale.text(), format!("load {load}"));
+        eventually("the refresh", || app.calls() == before + 1).await;
+        app.settled().await;
+        load = app.calls();
+        assert_eq!(app.get("/").send().await.text(), format!("load {load}"));
     }
     app.done().await;
 }

@@ -356,3 +356,43 @@ async fn sto_56_a_policy_may_ignore_what_clients_want() {
     );
     app.done().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn sto_17_what_the_origin_withdraws_is_not_served_stale_any_more() {
+    for (status, control, is_varied) in [
+        (410, "", false),
+        (410, "", true),
+        (404, "", false),
+        (200, "no-store", false),
+        (200, "no-store", true),
+        (200, "private", false),
+        (200, "no-cache", true),
+    ] {
+        let policy = Policy::ttl(minutes(1)).stale_while_revalidate(hours(1));
+        let app = Site::replying(policy.stale_if_error(hours(1)), move |ask| {
+            let reply = Reply::text(format!("v{}", ask.call));
+            let reply = if is_varied {
+                reply.header("vary", "accept")
+            } else {
+                reply
+            };
+            if ask.call == 1 {
+                reply
+            } else {
+                reply.status(status).control(control)
+            }
+        })
+        .start();
+        assert_eq!(ask(&app).await, ok("v1"));
+        pass(seconds(90)).await;
+        assert_eq!(ask(&app).await, ok("v1"), "stale, for the last time");
+        eventually("the refresh", || app.calls() == 2).await;
+        app.settled().await;
+        for call in [3, 4] {
+            let told = (format!("v{call}"), status);
+            assert_eq!(ask(&app).await, told, "{status} {control}");
+        }
+        assert_eq!((app.stats().stored, app.calls()), (1, 4));
+        app.done().await;
+    }
+}

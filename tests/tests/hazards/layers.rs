@@ -1,8 +1,13 @@
 //! Layers of one cache at two levels: around the router, and on the route.
 
 use crate::support::{
-    App, Ask, Piece, Policy, Reply, Site, eventually, hours, minutes, pass, seconds,
+    App, Ask, Piece, Policy, Reply, Site, boxed, eventually, guarded, hours, minutes, others_run,
+    pass, seconds,
 };
+use http::{HeaderName, HeaderValue};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tower::{Layer, limit::GlobalConcurrencyLimitLayer};
 
 /// The policy of the inner layer, with windows for every kind of staleness.
 fn inner() -> Policy {
@@ -411,7 +416,7 @@ async fn asy_39_an_early_refresh_reaches_the_handler() {
     pass(minutes(4)).await;
     while app.calls() == 1 {
         assert_eq!(app.get("/x").send().await.text(), "1", "it is still fresh");
-        crate::support::others_run().await;
+        others_run().await;
     }
     pass(seconds(2)).await;
     app.settled().await;
@@ -437,7 +442,7 @@ async fn asy_39_when_the_leader_leaves_another_takes_its_turn_through_both() {
             let followers: Vec<_> = (0..50)
                 .map(|_| tokio::spawn(app.get("/x").send()))
                 .collect();
-            crate::support::others_run().await;
+            others_run().await;
             leader.abort();
             for follower in followers {
                 assert_eq!(follower.await.unwrap().text(), "2");
@@ -445,5 +450,194 @@ async fn asy_39_when_the_leader_leaves_another_takes_its_turn_through_both() {
             assert_eq!((app.calls(), app.stats().stored), (2, 1), "{inner:?}");
             app.done().await;
         }
+    }
+}
+
+/// A page for each tenant, behind an inner layer that tells them apart.
+fn tenants() -> [App; 2] {
+    let inner = Policy::ttl(minutes(5)).vary_by_header(HeaderName::from_static("x-tenant"));
+    let site = || {
+        Site::new().route("/x", inner.clone(), async |ask: Ask| {
+            tokio::time::sleep(seconds(1)).await;
+            Reply::text(format!("{} of {:?}", ask.call, ask.header("x-tenant")))
+        })
+    };
+    [
+        site().around(Policy::from_headers()).start(),
+        site().before(Policy::ttl(hours(1))).start(),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_39_what_the_inner_layer_stored_under_its_own_key_is_not_the_outers_to_give() {
+    for app in tenants() {
+        let tenant = |name: &str| app.get("/x").header("x-tenant", name);
+        for _ in 0..2 {
+            assert_eq!(app.get("/x").send().await.text(), "1 of \"\"");
+            assert_eq!(tenant("a").send().await.text(), "2 of \"a\"");
+            assert_eq!(tenant("b").send().await.text(), "3 of \"b\"");
+            assert_eq!(tenant("").send().await.text(), "4 of \"\"");
+        }
+        assert_eq!((app.calls(), app.stats().stored), (4, 4));
+        app.done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_39_who_waits_at_the_outer_layer_does_not_get_what_the_inner_keeps_apart() {
+    for app in tenants() {
+        let asking: Vec<_> = ["", "a", "b", "", "a", "b"]
+            .into_iter()
+            .map(|tenant| {
+                let request = app.get("/x");
+                let request = if tenant.is_empty() {
+                    request
+                } else {
+                    request.header("x-tenant", tenant)
+                };
+                (tenant, tokio::spawn(request.send()))
+            })
+            .collect();
+        for (tenant, answer) in asking {
+            let answer = answer.await.unwrap();
+            let whose = format!("of {tenant:?}");
+            assert!(answer.text().ends_with(&whose), "{}", answer.text());
+        }
+        assert_eq!((app.calls(), app.stats().stored), (3, 3));
+        app.done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_39_a_guard_between_two_layers_is_asked_by_everyone() {
+    for (field, inner) in [
+        ("x-api-key", Policy::ttl(minutes(5))),
+        ("cookie", Policy::ttl(minutes(5)).ignore_credentials()),
+    ] {
+        let site = || {
+            let site = Site::new().route("/x", inner.clone(), numbered);
+            site.between(move |service| {
+                guarded(service, move |headers| {
+                    let refused = !headers.contains_key(field);
+                    refused.then(|| Reply::text("for staff only").status(403))
+                })
+            })
+        };
+        for app in [
+            site().around(Policy::from_headers()).start(),
+            site().before(Policy::ttl(hours(1))).start(),
+        ] {
+            for _ in 0..3 {
+                let anybody = app.get("/x").send().await;
+                let said = (anybody.status.as_u16(), anybody.text());
+                assert_eq!(said, (403, "for staff only"), "{field}");
+                let staff = app.get("/x").header(field, "1").send().await;
+                assert_eq!((staff.status.as_u16(), staff.text()), (200, "1 /x"));
+            }
+            assert_eq!((app.calls(), app.stats().stored), (1, 1), "{field}");
+            app.done().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_39_a_field_that_is_rewritten_between_two_layers_selects_as_the_inner_sees_it() {
+    let site = || {
+        let site = Site::new().route("/x", Policy::ttl(minutes(5)), async |ask: Ask| {
+            Reply::text(format!("{}: mail of {}", ask.call, ask.header("x-user")))
+                .header("vary", "x-user")
+        });
+        site.between(|service| {
+            guarded(service, |headers| {
+                let is_alice = headers
+                    .get("x-api-key")
+                    .is_some_and(|key| key == "of alice");
+                let user = if is_alice { "alice" } else { "nobody" };
+                headers.insert("x-user", HeaderValue::from_static(user));
+                None
+            })
+        })
+    };
+    for app in [
+        site().around(Policy::from_headers()).start(),
+        site().before(Policy::ttl(hours(1))).start(),
+    ] {
+        for _ in 0..2 {
+            let alice = app.get("/x").header("x-api-key", "of alice");
+            assert_eq!(alice.send().await.text(), "1: mail of alice");
+            let mallory = app.get("/x").header("x-user", "alice");
+            assert_eq!(mallory.send().await.text(), "2: mail of nobody");
+        }
+        assert_eq!((app.calls(), app.stats().stored), (2, 2));
+        app.done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_39_two_layers_with_one_permit_between_them_do_not_wait_for_each_other() {
+    for (inner, other) in [
+        (Policy::ttl(minutes(5)).vary_by_query(["page"]), "?x=1"),
+        (Policy::ttl(minutes(5)).ignore_credentials(), ""),
+    ] {
+        let permits = Arc::new(Semaphore::new(1));
+        let limit = GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&permits));
+        let app = Site::new()
+            .route("/x", inner.clone(), async |ask: Ask| {
+                tokio::time::sleep(seconds(1)).await;
+                Reply::text(ask.call.to_string())
+            })
+            .between(move |service| boxed(limit.layer(service)))
+            .around(Policy::from_headers())
+            .start();
+        let held = permits.acquire().await.unwrap();
+        let began = tokio::time::Instant::now();
+        // One key within, two without: the second waits for the permit first.
+        let second = app.get(&format!("/x{other}")).header("cookie", "a");
+        let second = tokio::spawn(second.send());
+        others_run().await;
+        let first = tokio::spawn(app.get("/x").send());
+        others_run().await;
+        drop(held);
+        for answer in [second, first] {
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status, 200, "{inner:?}");
+        }
+        assert!(
+            began.elapsed() <= seconds(2),
+            "nobody waited in vain: {:?}",
+            began.elapsed()
+        );
+        app.done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_39_clients_that_want_only_what_is_stored_do_not_stop_refreshes() {
+    let inner = || Policy::ttl(minutes(1)).stale_while_revalidate(hours(1));
+    let site = || Site::new().route("/x", inner(), numbered);
+    let heedless = || Policy::from_headers().ignore_client_directives();
+    for app in [
+        site().start(),
+        site().around(Policy::from_headers()).start(),
+        site().around(heedless()).start(),
+        site().before(heedless()).start(),
+    ] {
+        for call in 1..=5 {
+            for _ in 0..2 {
+                let answer = app.get("/x").send().await;
+                assert_eq!(answer.text(), format!("{call} /x"));
+            }
+            pass(seconds(90)).await;
+            let only = app.get("/x").header("cache-control", "only-if-cached");
+            let only = only.send().await;
+            let said = (only.status.as_u16(), only.text().to_owned());
+            let stale = (200, format!("{call} /x"));
+            assert!(said == stale || said == (504, String::new()), "{said:?}");
+            app.get("/x").send().await;
+            eventually("the refresh", || app.calls() == call + 1).await;
+            app.settled().await;
+        }
+        assert_eq!(app.calls(), 6);
+        app.done().await;
     }
 }

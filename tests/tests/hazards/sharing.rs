@@ -1,6 +1,9 @@
 //! What may be stored and given to others: the one gate to the store.
 
-use crate::support::{Ask, Policy, Reply, Site, minutes};
+use crate::support::{Ask, Policy, Reply, Site, hours, minutes, pass, seconds};
+use cache_tower::Groups;
+use futures_util::future::join_all;
+use http::{HeaderName, Method};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A page that says whose it is and which call made it.
@@ -668,4 +671,153 @@ async fn sto_63_a_declared_indifference_to_credentials_shares() {
     );
     assert_eq!(app.get("/").send().await.text(), "1");
     app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sto_63_a_handlers_own_policy_does_not_change_who_shares() {
+    let own = || Policy::ttl(minutes(5));
+    for own in [
+        own().per_credential(),
+        own().ignore_credentials(),
+        own().vary_by_header(HeaderName::from_static("cookie")),
+        own().vary_by_query(["page"]),
+    ] {
+        let app = Site::of(Policy::ttl(hours(1)), {
+            let own = own.clone();
+            move |ask: Ask| {
+                let own = own.clone();
+                async move {
+                    tokio::time::sleep(seconds(1)).await;
+                    let who = ask.header("cookie");
+                    Reply::text(format!("{} {} of {who:?}", ask.call, ask.uri)).extension(own)
+                }
+            }
+        })
+        .start();
+        let of = |who: &str, path: &str| {
+            let request = app.get(path);
+            if who.is_empty() {
+                request
+            } else {
+                request.header("cookie", who)
+            }
+        };
+        let requests = [
+            ("alice", "/"),
+            ("", "/"),
+            ("bob", "/"),
+            ("alice", "/?page=1"),
+            ("", "/?page=1&x"),
+            ("", "/?page=1"),
+        ];
+        let at_once = join_all(requests.map(|(who, path)| of(who, path).send()));
+        let mut answers = at_once.await;
+        for (who, path) in requests {
+            answers.push(of(who, path).send().await);
+        }
+        for ((who, path), answer) in requests.iter().chain(&requests).zip(&answers) {
+            let whose = format!(" {path} of {who:?}");
+            assert!(answer.text().ends_with(&whose), "{} {own:?}", answer.text());
+        }
+        assert_eq!((app.calls(), app.stats().stored), (12, 0), "{own:?}");
+        app.done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sto_63_a_handlers_own_lifetime_keeps_apart_whom_the_layer_keeps_apart() {
+    let layer = Policy::ttl(hours(1))
+        .per_credential()
+        .vary_by_header(HeaderName::from_static("x-tenant"));
+    let app = Site::replying(layer, |ask| {
+        let whose = format!("{}/{}", ask.header("cookie"), ask.header("x-tenant"));
+        Reply::text(format!("{} of {whose}", ask.call)).extension(Policy::ttl(minutes(1)))
+    })
+    .start();
+    for round in [0, 4] {
+        for _ in 0..2 {
+            for (n, (user, tenant)) in [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
+                .into_iter()
+                .enumerate()
+            {
+                let request = app.get("/").header("cookie", user);
+                let answer = request.header("x-tenant", tenant).send().await;
+                let page = format!("{} of {user}/{tenant}", round + n + 1);
+                assert_eq!(answer.text(), page);
+            }
+        }
+        pass(seconds(61)).await;
+    }
+    assert_eq!((app.calls(), app.stats().stored), (8, 8));
+    app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sto_63_users_kept_apart_share_nothing_where_a_page_varies_by_their_cookies() {
+    let app = Site::replying(
+        Policy::ttl(minutes(5)).per_credential(),
+        page_of("cookie", &[("vary", "cookie, authorization, accept")]),
+    )
+    .start();
+    for _ in 0..3 {
+        for (call, cookie) in [(1, "sid=alice"), (2, "sid=bob"), (3, "")] {
+            let request = app.get("/");
+            let request = if cookie.is_empty() {
+                request
+            } else {
+                request.header("cookie", cookie)
+            };
+            assert_eq!(request.send().await.text(), format!("{call} of {cookie:?}"));
+        }
+    }
+    assert_eq!((app.calls(), app.stats().hits), (3, 6));
+    app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sto_49_a_handlers_policy_and_groups_never_leave_the_cache() {
+    let route = |policy: &Policy| {
+        Site::new().route("/{what}", policy.clone(), async |ask: Ask| {
+            let reply = Reply::text(ask.call.to_string()).extension(Policy::ttl(minutes(5)));
+            let reply = reply.extension(Groups::new(["g"]));
+            match ask.uri.path() {
+                "/fails" => reply.status(500),
+                "/is-gone" => reply.status(410),
+                "/own" => reply.control("no-store"),
+                _ => reply,
+            }
+        })
+    };
+    let policies = [
+        Policy::from_headers(),
+        Policy::ttl(minutes(5)),
+        Policy::off(),
+    ];
+    for policy in &policies {
+        for app in [
+            route(policy).start(),
+            route(policy).around(Policy::ttl(minutes(5))).start(),
+        ] {
+            for request in [
+                app.get("/x"),
+                app.get("/x"),
+                app.head("/x"),
+                app.head("/y"),
+                app.get("/fails"),
+                app.get("/is-gone"),
+                app.get("/own"),
+                app.get("/x").header("range", "bytes=0-0"),
+                app.get("/x").header("cookie", "sid=alice"),
+                app.get("/x").header("cache-control", "no-store"),
+                app.put("/x"),
+                app.request(Method::OPTIONS, "/x"),
+            ] {
+                let answer = request.open().await;
+                assert!(answer.extensions.get::<Policy>().is_none(), "{answer:?}");
+                assert!(answer.extensions.get::<Groups>().is_none(), "{answer:?}");
+                answer.rest().await;
+            }
+            app.done().await;
+        }
+    }
 }

@@ -514,3 +514,35 @@ async fn asy_39_layers_at_two_levels_answer_a_cold_request_and_a_hit() {
         app.done().await;
     }
 }
+
+#[tokio::test]
+async fn sto_41_a_body_shorter_than_declared_breaks_off_and_its_server_goes_on() {
+    let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
+        // A stream that panics if it is asked for more after its end.
+        let frames = futures_util::stream::unfold(0, |n| async move {
+            tokio::task::yield_now().await;
+            (n < 4).then(|| (Ok(http_body::Frame::data("abcde".into())), n + 1))
+        });
+        let length = if ask.uri.path() == "/short" {
+            "30"
+        } else {
+            "20"
+        };
+        Reply::stream(frames).header("content-length", length)
+    })
+    .start();
+    let address = app.listen().await;
+    for _ in 0..3 {
+        let head = "GET /short HTTP/1.1\r\nHost: example.test";
+        let asking = (0..5).map(|_| Raw::exchange(address, format!("{head}\r\n{CLOSE}")));
+        for answer in futures_util::future::join_all(asking).await {
+            let part = body(&answer);
+            assert!("abcdeabcdeabcdeabcde".starts_with(part), "{answer}");
+            assert!(answer.contains("content-length: 30"), "{answer}");
+        }
+        let whole = get_all(address, "/whole").await.unwrap();
+        assert_eq!(whole, b"abcdeabcdeabcdeabcde");
+    }
+    assert_eq!((app.calls_of("*") > 1, app.stats().stored), (true, 1));
+    app.done().await;
+}

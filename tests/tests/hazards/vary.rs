@@ -315,3 +315,49 @@ async fn var_01_one_variant_expires_without_the_others() {
     assert_eq!(ask("long").send().await.text(), "1 long");
     app.done().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn var_05_huge_values_that_select_do_not_displace_the_variants_there_are() {
+    let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
+        let length = ask.header("accept-language").len();
+        Reply::text(format!("{} {length}", ask.call)).header("vary", "accept-language")
+    })
+    .start();
+    let speaks = |language: &str| app.get("/").header("accept-language", language);
+    for (call, language) in [(1, "de"), (2, "de-AT")] {
+        let page = format!("{call} {}", language.len());
+        assert_eq!(speaks(language).send().await.text(), page);
+    }
+    let bytes = app.stats().bytes;
+    for n in 0..40 {
+        let huge = format!("{n:0>60000}");
+        assert_eq!(
+            speaks(&huge).send().await.text(),
+            format!("{} 60000", n + 3)
+        );
+        assert_eq!(speaks("de").send().await.text(), "1 2");
+        assert_eq!(speaks("de-AT").send().await.text(), "2 5");
+    }
+    let stats = app.stats();
+    assert_eq!((stats.stored, stats.bytes), (2, bytes), "{stats:?}");
+    app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn var_05_an_origin_that_varies_by_whatever_it_is_told_does_not_fill_the_cache() {
+    let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
+        let (field, call) = (ask.header("x-vary"), ask.call);
+        Reply::text(format!("{call} by {field}")).header("vary", field)
+    })
+    .start();
+    let by = |field: &str| app.get("/").header("x-vary", field);
+    for n in 0..500 {
+        let field = format!("f{n}");
+        let answer = by(&field).header("f0", n.to_string()).send().await;
+        assert!(answer.text().ends_with(&format!(" by {field}")));
+        let stats = app.stats();
+        assert!(stats.entries <= 40, "{stats:?}");
+        assert!(stats.bytes <= 256 * 1024, "{stats:?}");
+    }
+    app.done().await;
+}

@@ -1,12 +1,12 @@
 //! The one part of the harness that knows axum.
 
 use super::{
-    App, Ask, Settings, Site,
+    App, Ask, Reply, Settings, Site,
     site::{Around, EVERYWHERE, Route},
 };
 use axum::{Router, body::Body, extract::Request, response::Response, routing::any_service};
 use cache_axum::HttpCache;
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use std::{
@@ -33,6 +33,9 @@ pub(crate) fn start(site: Site) -> App {
                 router.route(path, any_service(service).layer(layer))
             }
         };
+    }
+    if let Some(between) = &site.between {
+        router = Router::new().fallback_service(between(boxed(router)));
     }
     let service = match site.around {
         Around::Nothing => boxed(router),
@@ -77,6 +80,22 @@ where
     B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)))
+}
+
+/// `service` behind a guard, who may change a request's fields, or refuse the request by a reply.
+pub(crate) fn guarded(
+    service: Service,
+    guard: impl Fn(&mut HeaderMap) -> Option<Reply> + Clone + Send + Sync + 'static,
+) -> Service {
+    BoxCloneSyncService::new(service_fn(move |mut request: Request| {
+        let (refusal, service) = (guard(request.headers_mut()), service.clone());
+        async move {
+            match refusal {
+                Some(reply) => Ok(reply.response.map(Body::new)),
+                None => service.oneshot(request).await,
+            }
+        }
+    }))
 }
 
 /// A handler of the harness as a service.

@@ -7,7 +7,7 @@ mod site;
 mod socket;
 
 pub(crate) use app::{Answer, App};
-pub(crate) use axum::{Service, boxed};
+pub(crate) use axum::{Service, boxed, guarded};
 pub(crate) use reply::{Ask, Piece, Reply};
 pub(crate) use site::{Settings, Site};
 pub(crate) use socket::{Raw, responses};

@@ -1,6 +1,6 @@
 //! A site: a cache, routes with their policies and handlers.
 
-use super::{App, Ask, Policy, Reply};
+use super::{App, Ask, Policy, Reply, Service};
 use cache_axum::ManualClock;
 use futures_util::future::BoxFuture;
 use std::{
@@ -39,10 +39,14 @@ pub(crate) enum Around {
     Before(Policy),
 }
 
+/// What lies between the routes and the layer around them.
+pub(crate) type Between = Arc<dyn Fn(Service) -> Service + Send + Sync>;
+
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) settings: Settings,
     pub(crate) routes: Vec<Route>,
+    pub(crate) between: Option<Between>,
     pub(crate) around: Around,
 }
 
@@ -54,6 +58,7 @@ impl Site {
         Self {
             settings: Settings::default(),
             routes: Vec::new(),
+            between: None,
             around: Around::Nothing,
         }
     }
@@ -120,6 +125,15 @@ impl Site {
             handler,
             calls: Arc::default(),
         });
+        self
+    }
+
+    /// Puts something between the routes and the layer around them.
+    pub(crate) fn between(
+        mut self,
+        wrap: impl Fn(Service) -> Service + Send + Sync + 'static,
+    ) -> Self {
+        self.between = Some(Arc::new(wrap));
         self
     }
 
