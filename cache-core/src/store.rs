@@ -534,7 +534,8 @@ impl<V> Writer<'_, V> {
     /// The entry of `key` as it is.
     pub fn current(&self, key: &[u8]) -> Option<Arc<Entry<V>>> {
         let entry = self.inner.memory.peek(key)?;
-        self.is_alive(&entry).then_some(entry)
+        let is_alive = entry.is_current() && entry.freshness(self.now) != Freshness::Dead;
+        is_alive.then_some(entry)
     }
 
     /// Makes an entry, as [`Store::entry`] does.
@@ -564,8 +565,8 @@ impl<V> Writer<'_, V> {
             .remove(key, &mut self.removed.borrow_mut())
     }
 
-    /// Stores an entry. False where it has no lifetime, was invalidated by group, or is too heavy;
-    /// an earlier entry of the key, which it supersedes, is removed then too.
+    /// Stores an entry. False where it has no lifetime or is too heavy, and then an earlier entry of the
+    /// key, which it supersedes, is removed; false too where it was invalidated by group.
     pub fn put(&self, key: Key, entry: Arc<Entry<V>>) -> bool {
         let stored = self.link(key, entry);
         if stored {
@@ -577,16 +578,16 @@ impl<V> Writer<'_, V> {
     /// As [`put`](Self::put), for an entry that only leads to others: it is not counted as stored.
     pub fn link(&self, key: Key, entry: Arc<Entry<V>>) -> bool {
         let mut removed = self.removed.borrow_mut();
-        if !self.is_alive(&entry) {
-            self.inner.memory.remove(key.as_bytes(), &mut removed);
-            removed.push(key, entry);
-            return false;
+        let is_current = entry.is_current();
+        if is_current && entry.freshness(self.now) != Freshness::Dead {
+            return self.inner.memory.insert(key, entry, &mut removed);
         }
-        self.inner.memory.insert(key, entry, &mut removed)
-    }
-
-    fn is_alive(&self, entry: &Entry<V>) -> bool {
-        entry.is_current() && entry.freshness(self.now) != Freshness::Dead
+        // One that a purge of its group overtook supersedes nothing: what is there may be newer.
+        if is_current {
+            self.inner.memory.remove(key.as_bytes(), &mut removed);
+        }
+        removed.push(key, entry);
+        false
     }
 }
 

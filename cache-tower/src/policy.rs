@@ -369,7 +369,8 @@ impl Policy {
     /// apart was decided before the handler ran: an own policy that says otherwise, or is impossible,
     /// stores nothing.
     pub(crate) fn for_response(&self, own: Self) -> Self {
-        let says_otherwise = own.key != KeyPolicy::default() || own.ignore_credentials;
+        let says_otherwise = (own.key != KeyPolicy::default() && own.key != self.key)
+            || (own.ignore_credentials && !self.ignore_credentials);
         if says_otherwise || own.validate().is_err() {
             return Self::off();
         }

@@ -163,13 +163,14 @@ where
     /// Its time is over: it will not be stored, and others may load. Those who read along, of a length
     /// that is known, are served to its end; the client that asked alone goes on by itself.
     async fn overrun(mut self) {
+        let limit = self.policy.life().work_limit();
         self.unshare();
         self.is_late = true;
         // The client that asked holds the other end of the handover, as long as it is there.
         while self.fill.readers() >= Arc::strong_count(&self.handover) {
-            match self.next().await {
-                None => {}
-                Some(ended) => return self.finish(ended),
+            // Now and then it looks whether they still do, also while nothing comes.
+            if let Ok(Some(ended)) = tokio::time::timeout(limit, self.next()).await {
+                return self.finish(ended);
             }
         }
         self.hand_over_body();

@@ -504,3 +504,30 @@ async fn a_body_of_very_many_tiny_frames_is_passed_whole_and_not_kept() {
         check(&cache);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_hangs_past_its_deadline_is_let_go_when_all_have_left() {
+    let dropped = Gate::default();
+    let (cache, app) = app_under(Policy::ttl(minutes(5)).work_deadline(seconds(5)), {
+        let dropped = dropped.clone();
+        move |_| {
+            let told = OpensOnDrop(dropped.clone());
+            let body = TestBody::of([data("ab"), Step::Hold(Box::new(told)), data("cd")]);
+            async move { with(Response::new(body), "content-length", "4") }
+        }
+    });
+    let leader = call(&app, get("/")).await;
+    let follower = call(&app, get("/")).await;
+    tokio::time::sleep(seconds(6)).await;
+    drop((leader, follower));
+    dropped.pass().await;
+    check(&cache);
+}
+
+struct OpensOnDrop(Gate);
+
+impl Drop for OpensOnDrop {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}

@@ -126,6 +126,8 @@ pub enum Step {
     Yield,
     /// Pending until the gate opens.
     Wait(Gate),
+    /// Pending for ever; holds something until the body is dropped.
+    Hold(Box<dyn std::any::Any + Send + Sync>),
 }
 
 /// A body that does as told. It panics if it is polled after its end.
@@ -189,6 +191,10 @@ impl Body for TestBody {
                 Some(Step::Fail) => Some(Err(std::io::Error::other("the body failed"))),
                 Some(Step::Yield) => {
                     cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(Step::Hold(held)) => {
+                    self.steps.push_front(Step::Hold(held));
                     return Poll::Pending;
                 }
                 Some(Step::Wait(gate)) => {
