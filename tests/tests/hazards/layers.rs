@@ -406,14 +406,16 @@ async fn asy_39_a_head_is_answered_from_the_one_copy() {
 
 #[tokio::test(start_paused = true)]
 async fn asy_39_an_early_refresh_reaches_the_handler() {
-    let policy = Policy::ttl(minutes(5)).early_refresh(100.0);
+    let policy = Policy::ttl(minutes(5)).early_refresh(20.0);
+    // A load takes a second: with half a minute left one read in five refreshes, with five minutes left
+    // one in three million.
     let site = Site::new().route("/x", policy.clone(), async |ask: Ask| {
         tokio::time::sleep(seconds(1)).await;
         Reply::text(ask.call.to_string())
     });
     let app = site.around(policy).start();
     assert_eq!(app.get("/x").send().await.text(), "1");
-    pass(minutes(4)).await;
+    pass(minutes(4) + seconds(30)).await;
     while app.calls() == 1 {
         assert_eq!(app.get("/x").send().await.text(), "1", "it is still fresh");
         others_run().await;
