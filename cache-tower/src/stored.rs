@@ -196,19 +196,16 @@ impl StoredResponse {
     }
 }
 
-/// What the rules need to know of an entry.
-pub(crate) fn candidate(
-    entry: &Entry<Stored>,
-    response: &StoredResponse,
-    now: Moment,
-) -> Candidate {
-    Candidate {
+/// What the rules need to know of an entry; `None` where it is not a response.
+pub(crate) fn candidate(entry: &Entry<Stored>, now: Moment) -> Option<Candidate> {
+    let response = entry.value()?.response()?;
+    Some(Candidate {
         age: response
             .initial_age
             .saturating_add(now.since(entry.stored())),
         freshness: entry.freshness(now),
         shared_with_credentials: response.shared_with_credentials,
-    }
+    })
 }
 
 /// A stored response on its way to a client: everything that is needed to write it.
@@ -230,7 +227,7 @@ impl Answer {
         if_error: bool,
         is_head: bool,
     ) -> Option<Self> {
-        let candidate = candidate(&entry, entry.value()?.response()?, now);
+        let candidate = candidate(&entry, now)?;
         let (ttl, ground) = match candidate.freshness {
             Freshness::Fresh { left } => (Ttl::left(left), Ground::Fresh),
             Freshness::Stale { by, .. } if if_error => (Ttl::ended(by), Ground::IfError),
@@ -253,7 +250,7 @@ impl Answer {
         now: Moment,
         why: Forwarded,
     ) -> Option<Self> {
-        let candidate = candidate(&entry, entry.value()?.response()?, now);
+        let candidate = candidate(&entry, now)?;
         let ttl = match candidate.freshness {
             Freshness::Fresh { left } => Ttl::left(left),
             Freshness::Stale { by, .. } => Ttl::ended(by),

@@ -215,13 +215,10 @@ impl Search<'_> {
                 now,
             )
         };
-        let judged = found.as_ref().map_err(|why| *why).and_then(|entry| {
-            let response = entry
-                .value()
-                .and_then(Stored::response)
-                .ok_or(Forwarded::UriMiss)?;
-            Ok(candidate(entry, response, now))
-        });
+        let judged = found
+            .as_ref()
+            .map_err(|why| *why)
+            .and_then(|entry| candidate(entry, now).ok_or(Forwarded::UriMiss));
         let decision = lookup(&self.facts, judged, self.policy);
         self.follow(decision, found.ok(), &mut key, now)
     }
@@ -303,14 +300,13 @@ impl Search<'_> {
         let Some(answer) = Answer::hit(Arc::clone(&entry), now, false, self.is_head()) else {
             return Begin::Drive(self.plan(Forwarded::Stale, None, key));
         };
+        // A HEAD cannot renew what a GET stored; after a failure there is a pause.
+        if self.is_head() || self.is_paused(key) {
+            return Begin::Answer(answer);
+        }
         let mut plan = self.plan(Forwarded::Stale, Some(entry), key);
         plan.lay_off_credentials();
-        // A HEAD cannot renew what a GET stored; after a failure there is a pause.
-        let may = !self.is_head() && !self.is_paused(key);
-        match may
-            .then(|| Refresh::begin(self.shared, self.policy, plan))
-            .flatten()
-        {
+        match Refresh::begin(self.shared, self.policy, plan) {
             Some(refresh) => Begin::Refresh(answer, Box::new(refresh)),
             None => Begin::Answer(answer),
         }

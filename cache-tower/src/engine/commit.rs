@@ -37,7 +37,7 @@ pub(super) struct Keep {
     pub(super) declared: Option<u64>,
     /// It renews something stale: a failure is followed by a pause.
     pub(super) renews: bool,
-    pub(super) request_headers: HeaderMap,
+    pub(super) request_headers: Arc<HeaderMap>,
     pub(super) groups: Vec<String>,
 }
 

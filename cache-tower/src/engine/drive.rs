@@ -197,7 +197,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
     fn stored_meanwhile(&self) -> Option<(Arc<Entry<Stored>>, Answer)> {
         let now = self.shared.store.now();
         let entry = found_again(&self.shared, &self.policy, &self.plan, &self.parts.headers)?;
-        let judged = candidate(&entry, entry.value()?.response()?, now);
+        let judged = candidate(&entry, now)?;
         if lookup(&self.plan.facts, Ok(judged), &self.policy) != Lookup::Fresh {
             return None;
         }

@@ -48,7 +48,7 @@ pub(super) struct Exchange {
     collapsed: Option<bool>,
     forwarded: Moment,
     /// What the request has, for the fields that the response says it varies by.
-    request_headers: HeaderMap,
+    request_headers: Arc<HeaderMap>,
 }
 
 /// What became of it.
@@ -72,7 +72,7 @@ impl Exchange {
         let alone = || shared.store.ticket(plan.key.as_bytes());
         let ticket = lead.as_ref().map_or_else(alone, |lead| *lead.ticket());
         let forwarded = shared.store.now();
-        let request_headers = headers.clone();
+        let request_headers = Arc::new(headers.clone());
         Self {
             shared,
             policy,
@@ -290,7 +290,7 @@ impl Exchange {
             terms,
             declared,
             renews: self.plan.why == Forwarded::Stale,
-            request_headers: self.request_headers.clone(),
+            request_headers: Arc::clone(&self.request_headers),
             groups,
         };
         self.take_in(parts, drained, body, keep)
