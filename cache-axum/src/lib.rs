@@ -58,7 +58,9 @@ mod purge;
 mod routing;
 
 pub use cache_core as typed;
-pub use cache_tower::{Error, Policy, Purger, ResponseBody, Stats, days, hours, minutes, seconds};
+pub use cache_tower::{
+    Error, Policy, Profile, Purger, ResponseBody, Stats, days, hours, minutes, seconds,
+};
 #[cfg(feature = "test-util")]
 pub use cache_tower::{FixedRandom, ManualClock};
 pub use groups::Groups;

@@ -14,6 +14,7 @@ pub struct Entry<V> {
     fresh_until: Moment,
     revalidate_until: Moment,
     error_until: Moment,
+    kept_until: Moment,
     cost: Duration,
     groups: Membership,
     weight: u64,
@@ -27,7 +28,7 @@ pub enum Freshness {
         /// The freshness lifetime that remains.
         left: Duration,
     },
-    /// Its lifetime passed `by` ago.
+    /// Its lifetime passed `by` ago. Within neither window it is only kept, for who can make it fresh.
     Stale {
         /// The time since it stopped being fresh.
         by: Duration,
@@ -56,6 +57,7 @@ impl<V> Entry<V> {
             fresh_until,
             revalidate_until: fresh_until.after(life.stale_while_revalidate),
             error_until: fresh_until.after(life.stale_if_error),
+            kept_until: fresh_until.after(life.kept),
             cost,
             groups,
             weight,
@@ -91,7 +93,7 @@ impl<V> Entry<V> {
         }
         let while_revalidate = now < self.revalidate_until;
         let if_error = now < self.error_until;
-        if while_revalidate || if_error {
+        if while_revalidate || if_error || now < self.kept_until {
             Freshness::Stale {
                 by: now.since(self.fresh_until),
                 while_revalidate,
@@ -218,6 +220,7 @@ mod tests {
             fresh: seconds(10),
             stale_while_revalidate: seconds(5),
             stale_if_error: seconds(20),
+            kept: seconds(40),
         };
         let entry = entry(life, Duration::ZERO);
         let at = |secs: u64| entry.freshness(Moment::from_nanos(secs * 1_000_000_000));
@@ -238,7 +241,15 @@ mod tests {
                 if_error: true
             }
         );
-        assert_eq!(at(30), Freshness::Dead);
+        assert_eq!(
+            at(30),
+            Freshness::Stale {
+                by: seconds(20),
+                while_revalidate: false,
+                if_error: false
+            }
+        );
+        assert_eq!(at(50), Freshness::Dead);
     }
 
     #[test]

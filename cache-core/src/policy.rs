@@ -218,6 +218,7 @@ impl Policy {
             fresh: self.jittered(self.ttl, random),
             stale_while_revalidate: self.stale_while_revalidate,
             stale_if_error: self.stale_if_error,
+            kept: Duration::ZERO,
         }
     }
 
@@ -288,6 +289,8 @@ pub struct Life {
     pub stale_while_revalidate: Duration,
     /// Also after the fresh time, for so long, served when a load fails.
     pub stale_if_error: Duration,
+    /// Also after the fresh time, for so long, kept for who can make it fresh again, as by validating it.
+    pub kept: Duration,
 }
 
 #[cfg(test)]

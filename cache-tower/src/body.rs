@@ -30,17 +30,122 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Whole { bytes: Bytes },
-        Pass { #[pin] body: B },
+        Pass { #[pin] body: Spliced<B> },
         Replay { frames: VecDeque<Frame<Bytes>>, rest: Option<Rest<B>> },
         // In this order: the job must not see the leader there without its reader.
         Shared { rest: Option<Handover<B>>, reader: Reader, ended: bool },
     }
 }
 
+pin_project! {
+    /// A body of the service, between bytes that were stored: the missing part of a representation.
+    pub(crate) struct Spliced<B> {
+        before: Option<Bytes>,
+        #[pin]
+        body: B,
+        // Of the missing part, where it is one.
+        left: Option<u64>,
+        ended: bool,
+        after: Option<Bytes>,
+    }
+}
+
+impl<B> Spliced<B> {
+    /// The body by itself.
+    pub(crate) fn alone(body: B) -> Self {
+        Self {
+            before: None,
+            body,
+            left: None,
+            ended: false,
+            after: None,
+        }
+    }
+
+    /// The body, which is to be of this length, between what is there already.
+    pub(crate) fn between(self, before: Bytes, length: u64, after: Bytes) -> Self {
+        Self {
+            before: Some(before).filter(|bytes| !bytes.is_empty()),
+            left: Some(length),
+            after: Some(after).filter(|bytes| !bytes.is_empty()),
+            ..self
+        }
+    }
+
+    fn added(&self) -> u64 {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        length(&self.before) + length(&self.after)
+    }
+}
+
+impl<B> Body for Spliced<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        if let Some(before) = this.before.take() {
+            return Poll::Ready(Some(Ok(Frame::data(before))));
+        }
+        if *this.ended {
+            return Poll::Ready(this.after.take().map(|after| Ok(Frame::data(after))));
+        }
+        match ready!(this.body.poll_frame(cx)) {
+            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match this.left.map(|left| left.checked_sub(length)) {
+                    Some(None) => return Poll::Ready(Some(Err(NotThePart.into()))),
+                    left => *this.left = left.flatten(),
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None if this.left.is_some_and(|left| left > 0) => {
+                Poll::Ready(Some(Err(NotThePart.into())))
+            }
+            None => {
+                *this.ended = true;
+                Poll::Ready(this.after.take().map(|after| Ok(Frame::data(after))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let is_over = self.ended || self.body.is_end_stream();
+        self.added() == 0 && self.left.is_none_or(|left| left == 0) && is_over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.left {
+            Some(left) => SizeHint::with_exact(self.added() + left),
+            None => self.body.size_hint(),
+        }
+    }
+}
+
+/// A part did not have the length that it said.
+#[derive(Debug)]
+struct NotThePart;
+
+impl fmt::Display for NotThePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the part that completes a stored response is not of the length it declared")
+    }
+}
+
+impl std::error::Error for NotThePart {}
+
 /// What is left of a body after its first frames were taken.
 pub(crate) enum Rest<B> {
     /// The body itself.
-    Body(Pin<Box<B>>),
+    Body(Pin<Box<Spliced<B>>>),
     /// The error it ended with.
     Error(BoxError),
     /// Nothing: it ended.
@@ -62,6 +167,10 @@ impl<B> ResponseBody<B> {
     }
 
     pub(crate) fn pass(body: B) -> Self {
+        Self::spliced(Spliced::alone(body))
+    }
+
+    pub(crate) fn spliced(body: Spliced<B>) -> Self {
         Self {
             kind: Kind::Pass { body },
         }
@@ -114,7 +223,7 @@ where
                 let bytes = std::mem::take(bytes);
                 return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
             }
-            KindProj::Pass { body } => return body.poll_frame(cx).map_err(Into::into),
+            KindProj::Pass { body } => return body.poll_frame(cx),
             KindProj::Replay { frames, rest } => match frames.pop_front() {
                 Some(frame) => return Poll::Ready(Some(Ok(frame))),
                 None => return poll_rest(rest, cx),
@@ -184,7 +293,7 @@ where
 {
     match rest {
         None | Some(Rest::Ended) => Poll::Ready(None),
-        Some(Rest::Body(body)) => body.as_mut().poll_frame(cx).map_err(Into::into),
+        Some(Rest::Body(body)) => body.as_mut().poll_frame(cx),
         Some(Rest::Error(_)) => match rest.take() {
             Some(Rest::Error(error)) => Poll::Ready(Some(Err(error))),
             _ => Poll::Ready(None),
@@ -192,7 +301,11 @@ where
     }
 }
 
-fn replay_hint<B: Body>(frames: &VecDeque<Frame<Bytes>>, rest: Option<&Rest<B>>) -> SizeHint {
+fn replay_hint<B>(frames: &VecDeque<Frame<Bytes>>, rest: Option<&Rest<B>>) -> SizeHint
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     let taken: u64 = frames
         .iter()
         .filter_map(Frame::data_ref)

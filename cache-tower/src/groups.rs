@@ -5,7 +5,8 @@ use http::Extensions;
 /// Groups of one response, given by its handler as an extension of the response: entries of one group
 /// are purged together. They are taken off before the response goes on.
 ///
-/// At most 128 groups of at most 1024 bytes each; a response with more is not stored.
+/// At most 128 groups of at most 1024 bytes each, whose names do not begin with NUL; a response with
+/// others is not stored.
 ///
 /// ```
 /// use cache_tower::Groups;
@@ -29,11 +30,19 @@ impl Groups {
         extensions.insert(groups);
     }
 
+    /// These and those.
+    pub(crate) fn and(mut self, others: Option<Self>) -> Self {
+        self.0.extend(others.into_iter().flat_map(Self::into_names));
+        self
+    }
+
     pub(crate) fn into_names(self) -> Vec<String> {
         self.0
     }
 
+    /// Names that begin with NUL are the cache's own.
     pub(crate) fn are_within_limits(names: &[String]) -> bool {
-        names.len() <= 128 && names.iter().all(|name| name.len() <= 1024)
+        let is_fine = |name: &String| name.len() <= 1024 && !name.starts_with('\0');
+        names.len() <= 128 && names.iter().all(is_fine)
     }
 }

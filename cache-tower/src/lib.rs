@@ -91,5 +91,5 @@ pub use cache_core::{
     policy::{days, hours, minutes, seconds},
 };
 pub use groups::Groups;
-pub use policy::{KeyPolicy, NamePattern, Policy, QueryKey};
+pub use policy::{KeyPolicy, NamePattern, Policy, Profile, QueryKey};
 pub use purge::Purger;

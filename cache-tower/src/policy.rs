@@ -27,12 +27,37 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     life: Life,
+    profile: Profile,
     source: Source,
     max_stale: Duration,
     key: KeyPolicy,
     groups: Vec<Template>,
     ignore_credentials: bool,
     ignore_client_directives: bool,
+}
+
+/// How closely the rules follow what a service may have meant, or what the standard says.
+///
+/// | | guarded | standard |
+/// |---|---|---|
+/// | made for | services that never thought of caching | proxies, and origins that are known |
+/// | Set-Cookie | never stored | stored and given out (RFC 9111 §7.3) |
+/// | a request with Cookie or Authorization | apart from others, unless the response says `public` or `s-maxage` | with Authorization stored only by `public`, `s-maxage` or `must-revalidate` (§3.5); Cookie is no matter |
+/// | fields about one client: `WWW-Authenticate`, `Clear-Site-Data`, a CSP nonce, one allowed CORS origin without `Vary: Origin` | never stored | stored |
+/// | `Vary` by Cookie or Authorization | never stored, unless [`per_credential`](Policy::per_credential) | one variant each |
+/// | statuses without a lifetime of their own | 200, 203, 204, 206, 300, 301, 308 | those and 404, 405, 410, 414, 501 (RFC 9110 §15.1); any, by `public` |
+/// | statuses with one | those and 302, 303, 307, 404, 410 | every final one but 304, 428, 429, 431 and 511 |
+/// | a response to POST with a lifetime and its own URI as Content-Location | passed on | stored for GET (RFC 9110 §9.3.3) |
+/// | a Cache-Control that does not parse | nothing is stored | the directive in question is read as the stricter |
+/// | an Accept-Language of the same languages and weights in another order | another variant where weights are equal | the same variant (RFC 9110 §12.5.4) |
+/// | a stale response when the service cannot be reached | within `stale-if-error` | for [`max_stale`](Policy::max_stale), unless forbidden (RFC 9111 §4.2.4) |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// Refuses what the standard allows but a service may not have meant.
+    #[default]
+    Guarded,
+    /// RFC 9111 as a shared cache, to the letter.
+    Standard,
 }
 
 /// Where lifetimes come from.
@@ -164,10 +189,26 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Lifetimes come from the response's own fields: what does not name one is not stored.
+    /// Lifetimes come from the response's own fields: what it names, else a tenth of the time since
+    /// Last-Modified (RFC 9111 §4.2.2), a week at most. What has neither is stored only where it has a
+    /// validator, and validated each time.
     #[must_use]
     pub fn from_headers() -> Self {
         Self::of(Source::Fields, Life::default())
+    }
+
+    /// [`from_headers`](Self::from_headers) under [`Profile::Standard`], for proxies and for origins
+    /// that are known to mean what they say.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::from_headers().profile(Profile::Standard)
+    }
+
+    /// How closely the rules follow the standard. Default: [`Profile::Guarded`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
     }
 
     /// Responses that name no lifetime of their own live for `ttl` (RFC 9111 §4.2.2 calls that
@@ -193,6 +234,7 @@ impl Policy {
     fn of(source: Source, life: Life) -> Self {
         Self {
             life,
+            profile: Profile::default(),
             source,
             max_stale: days(1),
             key: KeyPolicy::default(),
@@ -219,7 +261,8 @@ impl Policy {
         self
     }
 
-    /// Stale windows that responses name themselves are cut to this. Default: one day.
+    /// Stale windows that responses name themselves are cut to this; under [`Profile::Standard`] it is
+    /// also how long a stale response stands in for a service that cannot be reached. Default: one day.
     #[must_use]
     pub fn max_stale(mut self, longest: Duration) -> Self {
         self.max_stale = longest.min(LONGEST);
@@ -375,6 +418,7 @@ impl Policy {
             return Self::off();
         }
         Self {
+            profile: self.profile,
             key: self.key.clone(),
             ignore_credentials: self.ignore_credentials,
             ignore_client_directives: self.ignore_client_directives,
@@ -388,6 +432,15 @@ impl Policy {
 
     pub(crate) fn source(&self) -> Source {
         self.source
+    }
+
+    /// The profile set by [`profile`](Self::profile).
+    pub(crate) fn follows(&self) -> Profile {
+        self.profile
+    }
+
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.profile == Profile::Guarded
     }
 
     /// The windows the policy supplies: while revalidating, and if the origin fails.
@@ -407,8 +460,13 @@ impl Policy {
         &self.groups
     }
 
-    /// Whether requests with credentials are kept apart from those without.
+    /// Whether requests with credentials are kept apart from those without (guarded).
     pub(crate) fn separates_credentials(&self) -> bool {
+        self.is_guarded() && self.minds_credentials()
+    }
+
+    /// Whether it matters what credentials a request carries.
+    pub(crate) fn minds_credentials(&self) -> bool {
         !self.key.per_credential && !self.ignore_credentials
     }
 

@@ -2,23 +2,27 @@
 
 use crate::{
     body::ResponseBody,
-    engine::{Owner, mark_decided},
+    engine::{Owner, Shared, mark_decided},
     fill::Fill,
     http::{
-        admit::Terms,
+        admit::{Nature, Terms},
         cache_status::{CacheStatus, Decision, Forwarded, Ground, Prepared, Then, Ttl},
+        conditional, fields,
         lookup::Candidate,
+        range::{ContentRange, Multipart, Segments, Span},
+        request::RequestFacts,
+        shape::{self, Fit, Shape},
     },
 };
 use bytes::Bytes;
 use cache_core::{Entry, Event, Freshness, Key, Store, clock::Moment};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use std::{
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// The name of the Cache-Status field (RFC 9211), which the `http` crate does not have.
@@ -37,7 +41,7 @@ impl Stored {
     /// Whose it is: no other layer may use it.
     pub(crate) fn owner(&self) -> &Owner {
         match self {
-            Self::Response(response) => &response.owner,
+            Self::Response(response) => &response.head.owner,
             Self::Variants(variants) => &variants.owner,
         }
     }
@@ -60,14 +64,9 @@ impl Stored {
 /// A stored response, its fields ready to be copied with places for the ones each hit writes anew.
 #[derive(Debug)]
 pub(crate) struct StoredResponse {
-    owner: Owner,
-    status: StatusCode,
-    headers: HeaderMap,
+    head: Head,
     body: Body,
-    initial_age: Duration,
-    shared_with_credentials: bool,
-    /// Members of Cache-Status that came with the response: ours goes after them.
-    has_upstream_status: bool,
+    nature: Nature,
     /// What selects it.
     pub(crate) selecting: Selecting,
     /// When it was last given out, for choosing among the variants of a URI.
@@ -81,11 +80,25 @@ pub(crate) struct Selecting {
     pub(crate) values: Box<[u8]>,
 }
 
-#[derive(Debug)]
-enum Body {
+/// The body of a stored response.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    /// All of it.
     Whole(Bytes),
+    /// Parts of it (RFC 9111 §3.3).
+    Parts(Segments),
     /// Still coming in. Such a response is shared with those who wait and never stored.
     Filling(Arc<Fill>),
+}
+
+impl Body {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::Parts(parts) => usize::try_from(parts.len()).unwrap_or(usize::MAX),
+            Self::Filling(_) => 0,
+        }
+    }
 }
 
 /// The variants of one URI. Each lies under a key made of the URI's, `nonce`, and its selecting
@@ -97,6 +110,8 @@ pub(crate) struct Variants {
     pub(crate) fields: Box<[HeaderName]>,
     pub(crate) nonce: u64,
     pub(crate) keys: Box<[Key]>,
+    /// Variants in one language, by the selection of a request that prefers this language to all others.
+    pub(crate) languages: Box<[(Box<[u8]>, Key)]>,
 }
 
 /// A response's fields as they are stored.
@@ -105,31 +120,91 @@ pub(crate) struct Head {
     owner: Owner,
     status: StatusCode,
     headers: HeaderMap,
+    received: SystemTime,
+    /// The route's and the handler's groups, for what renews it.
+    groups: Arc<[String]>,
+    /// Members of Cache-Status that came with the response: ours goes after them.
     has_upstream_status: bool,
 }
 
 impl Head {
     /// Takes what may be stored of a response's head (RFC 9111 §3.1) and makes places for Age and
     /// Cache-Status.
-    pub(crate) fn of(parts: &response::Parts, owner: Owner) -> Self {
-        let mut headers = parts.headers.clone();
-        remove_hop_by_hop(&mut headers);
-        remove_rate_limits(&mut headers);
+    pub(crate) fn of(
+        status: StatusCode,
+        headers: &HeaderMap,
+        owner: Owner,
+        terms: &Terms,
+        received: SystemTime,
+        groups: Arc<[String]>,
+    ) -> Self {
+        let fields = fields::storable(headers, &terms.withheld, received);
+        Self {
+            owner,
+            status,
+            headers: HeaderMap::new(),
+            received,
+            groups,
+            has_upstream_status: false,
+        }
+        .with_fields(fields)
+    }
+
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The fields without the places that hits write to.
+    pub(crate) fn fields(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.remove(header::AGE);
+        if !self.has_upstream_status {
+            headers.remove(CACHE_STATUS);
+        }
+        headers
+    }
+
+    /// The same response with other fields.
+    pub(crate) fn with_fields(&self, mut headers: HeaderMap) -> Self {
         headers.insert(header::AGE, HeaderValue::from_static("0"));
         let has_upstream_status = headers.contains_key(CACHE_STATUS);
         if !has_upstream_status {
             headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
         }
         Self {
-            owner,
-            status: parts.status,
             headers,
             has_upstream_status,
+            ..self.clone()
         }
     }
 
-    pub(crate) fn owner(&self) -> &Owner {
-        &self.owner
+    pub(crate) fn received(&self) -> SystemTime {
+        self.received
+    }
+
+    /// The same for a response that holds all of what this one holds parts of, or the other way round.
+    fn framed(mut self, body: &Body) -> Self {
+        self.headers.remove(header::CONTENT_RANGE);
+        match body {
+            Body::Whole(bytes) => {
+                if self.status == StatusCode::PARTIAL_CONTENT {
+                    self.status = StatusCode::OK;
+                    self.headers.remove(header::CONTENT_LENGTH);
+                }
+                // So that a HEAD can say how long the body would be (RFC 9110 §9.3.2).
+                if self.status != StatusCode::NO_CONTENT
+                    && !self.headers.contains_key(header::CONTENT_LENGTH)
+                {
+                    self.headers
+                        .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                }
+            }
+            Body::Parts(_) => {
+                self.headers.remove(header::CONTENT_LENGTH);
+            }
+            Body::Filling(_) => {}
+        }
+        self
     }
 
     fn weight(&self) -> usize {
@@ -143,45 +218,59 @@ impl Head {
 }
 
 impl StoredResponse {
-    /// A response whose body is here.
-    pub(crate) fn whole(mut head: Head, body: Bytes, terms: &Terms, selecting: Selecting) -> Self {
-        // So that a HEAD can say how long the body would be (RFC 9110 §9.3.2).
-        if head.status != StatusCode::NO_CONTENT
-            && !head.headers.contains_key(header::CONTENT_LENGTH)
-        {
-            head.headers
-                .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        }
-        Self::new(head, Body::Whole(body), terms, selecting)
-    }
-
-    /// A response whose body is on its way.
-    pub(crate) fn filling(
-        head: Head,
-        fill: Arc<Fill>,
-        terms: &Terms,
-        selecting: Selecting,
-    ) -> Self {
-        Self::new(head, Body::Filling(fill), terms, selecting)
-    }
-
-    fn new(head: Head, body: Body, terms: &Terms, selecting: Selecting) -> Self {
+    pub(crate) fn new(head: Head, body: Body, terms: &Terms, selecting: Selecting) -> Self {
         Self {
-            owner: head.owner,
-            status: head.status,
-            headers: head.headers,
+            head: head.framed(&body),
             body,
-            initial_age: terms.initial_age,
-            shared_with_credentials: terms.shared_with_credentials,
-            has_upstream_status: head.has_upstream_status,
+            nature: terms.nature,
             selecting,
             used: AtomicU64::new(0),
         }
     }
 
     /// What it weighs in memory, beside its key.
-    pub(crate) fn weight(head: &Head, body: usize, selecting: &Selecting) -> usize {
-        size_of::<Self>() + head.weight() + body + selecting.values.len()
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.head.weight() + self.body.weight() + self.selecting.values.len()
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// Whether nothing of its representation is missing.
+    pub(crate) fn holds_all(&self) -> bool {
+        !matches!(self.body, Body::Parts(_))
+    }
+
+    pub(crate) fn groups(&self) -> &Arc<[String]> {
+        &self.head.groups
+    }
+
+    /// How it would answer a request.
+    pub(crate) fn fit(&self, request: &RequestFacts, headers: &HeaderMap, now: SystemTime) -> Fit {
+        let extent = match &self.body {
+            Body::Whole(bytes) => shape::Held::Whole(bytes.len() as u64),
+            Body::Parts(parts) => shape::Held::Parts(parts),
+            Body::Filling(_) => shape::Held::Coming,
+        };
+        let stored = conditional::Stored {
+            status: self.head.status,
+            headers: &self.head.headers,
+            received: self.head.received,
+        };
+        shape::fit(request, headers, stored, extent, now)
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -198,13 +287,25 @@ impl StoredResponse {
 
 /// What the rules need to know of an entry; `None` where it is not a response.
 pub(crate) fn candidate(entry: &Entry<Stored>, now: Moment) -> Option<Candidate> {
-    let response = entry.value()?.response()?;
+    let nature = &entry.value()?.response()?.nature;
+    let freshness = match entry.freshness(now) {
+        Freshness::Stale {
+            by,
+            while_revalidate,
+            if_error,
+        } => Freshness::Stale {
+            by: by.saturating_add(nature.overdue),
+            while_revalidate,
+            if_error,
+        },
+        other => other,
+    };
     Some(Candidate {
-        age: response
-            .initial_age
-            .saturating_add(now.since(entry.stored())),
-        freshness: entry.freshness(now),
-        shared_with_credentials: response.shared_with_credentials,
+        age: nature.initial_age.saturating_add(now.since(entry.stored())),
+        freshness,
+        shared_with_credentials: nature.shared_with_credentials,
+        forbids_stale: nature.forbids_stale,
+        immutable: nature.immutable,
     })
 }
 
@@ -212,6 +313,7 @@ pub(crate) fn candidate(entry: &Entry<Stored>, now: Moment) -> Option<Candidate>
 #[derive(Debug)]
 pub(crate) struct Answer {
     entry: Arc<Entry<Stored>>,
+    shape: Shape,
     age: Duration,
     decision: Decision,
     is_head: bool,
@@ -220,25 +322,25 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// An answer out of the store.
+    /// An answer out of the store; `stale` is the ground on which it may be given where it is stale.
     pub(crate) fn hit(
         entry: Arc<Entry<Stored>>,
+        shape: Shape,
         now: Moment,
-        if_error: bool,
+        stale: Ground,
         is_head: bool,
     ) -> Option<Self> {
         let candidate = candidate(&entry, now)?;
         let (ttl, ground) = match candidate.freshness {
             Freshness::Fresh { left } => (Ttl::left(left), Ground::Fresh),
-            Freshness::Stale { by, .. } if if_error => (Ttl::ended(by), Ground::IfError),
-            Freshness::Stale { by, .. } => (Ttl::ended(by), Ground::WhileRevalidate),
+            Freshness::Stale { by, .. } => (Ttl::ended(by), stale),
             Freshness::Dead => return None,
         };
-        let decision = Decision::Hit { ttl, ground };
         Some(Self {
             entry,
+            shape,
             age: candidate.age,
-            decision,
+            decision: Decision::Hit { ttl, ground },
             is_head,
             within: None,
         })
@@ -247,24 +349,42 @@ impl Answer {
     /// An answer out of another request's load.
     pub(crate) fn collapsed(
         entry: Arc<Entry<Stored>>,
+        shape: Shape,
         now: Moment,
         why: Forwarded,
     ) -> Option<Self> {
         let candidate = candidate(&entry, now)?;
-        let ttl = match candidate.freshness {
-            Freshness::Fresh { left } => Ttl::left(left),
-            Freshness::Stale { by, .. } => Ttl::ended(by),
-            Freshness::Dead => Ttl::left(Duration::ZERO),
-        };
         let decision = Decision::Forward {
             why,
+            status: None,
             collapsed: Some(true),
-            then: Then::Stored { ttl },
+            then: Then::Stored {
+                ttl: ttl(candidate.freshness),
+            },
         };
         Some(Self {
             entry,
+            shape,
             age: candidate.age,
             decision,
+            is_head: false,
+            within: None,
+        })
+    }
+
+    /// An answer that the origin confirmed.
+    pub(crate) fn validated(
+        entry: Arc<Entry<Stored>>,
+        shape: Shape,
+        now: Moment,
+        decision: impl FnOnce(Ttl) -> Decision,
+    ) -> Option<Self> {
+        let candidate = candidate(&entry, now)?;
+        Some(Self {
+            entry,
+            shape,
+            age: candidate.age,
+            decision: decision(ttl(candidate.freshness)),
             is_head: false,
             within: None,
         })
@@ -288,31 +408,36 @@ impl Answer {
     }
 
     /// Writes the response.
-    pub(crate) fn into_response<B>(
-        self,
-        status: Option<&CacheStatus>,
-    ) -> Response<ResponseBody<B>> {
+    pub(crate) fn into_response<B>(self, shared: &Shared) -> Response<ResponseBody<B>> {
         let stored = self
             .entry
             .value()
             .and_then(Stored::response)
             .expect("an answer is made of a stored response");
-        let mut headers = stored.headers.clone();
-        headers.insert(header::AGE, age_value(self.age));
+        let mut headers = stored.head.headers.clone();
+        overwrite(&mut headers, &header::AGE, age_value(self.age));
+        let has_upstream = stored.head.has_upstream_status;
         write_status(
             &mut headers,
-            status,
+            shared.status.as_ref(),
             self.decision,
-            stored.has_upstream_status,
+            has_upstream,
         );
-        let body = match &stored.body {
-            _ if self.is_head => ResponseBody::empty(),
-            Body::Whole(bytes) => ResponseBody::whole(bytes.clone()),
-            Body::Filling(fill) => ResponseBody::shared(fill.reader()),
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = stored.status;
+        if stored.nature.is_targeted {
+            for name in &shared.targets {
+                headers.remove(name);
+            }
+        }
+        let mut response = Response::new(ResponseBody::empty());
+        *response.status_mut() = stored.head.status;
         *response.headers_mut() = headers;
+        match &self.shape {
+            Shape::Full => *response.body_mut() = stored.full_body(),
+            shape => stored.write_shaped(shape, shared, &mut response),
+        }
+        if self.is_head {
+            *response.body_mut() = ResponseBody::empty();
+        }
         if let Some(store) = &self.within {
             mark_decided(response.extensions_mut(), store);
         }
@@ -320,9 +445,127 @@ impl Answer {
     }
 }
 
+fn ttl(freshness: Freshness) -> Ttl {
+    match freshness {
+        Freshness::Fresh { left } => Ttl::left(left),
+        Freshness::Stale { by, .. } => Ttl::ended(by),
+        Freshness::Dead => Ttl::left(Duration::ZERO),
+    }
+}
+
+impl StoredResponse {
+    pub(crate) fn full_body<B>(&self) -> ResponseBody<B> {
+        match &self.body {
+            Body::Whole(bytes) => ResponseBody::whole(bytes.clone()),
+            Body::Filling(fill) => ResponseBody::shared(fill.reader()),
+            Body::Parts(_) => ResponseBody::empty(),
+        }
+    }
+
+    /// Makes of a full answer what the request asks for.
+    pub(crate) fn write_shaped<B>(
+        &self,
+        shape: &Shape,
+        shared: &Shared,
+        response: &mut Response<ResponseBody<B>>,
+    ) {
+        match shape {
+            Shape::Full => {}
+            Shape::NotModified => {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                conditional::make_not_modified(response.headers_mut());
+            }
+            Shape::Part(span) => {
+                let bytes = self.bytes(*span);
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                let range = ContentRange::Part {
+                    span: *span,
+                    complete: self.complete_length(),
+                };
+                headers.insert(header::CONTENT_RANGE, range.to_value());
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                *response.body_mut() = ResponseBody::whole(bytes);
+            }
+            Shape::Parts(spans) => self.write_parts(spans, shared, response),
+            Shape::Unsatisfiable(length) => {
+                let headers = response.headers_mut();
+                conditional::make_not_modified(headers);
+                headers.remove(header::EXPIRES);
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+                let range = ContentRange::Unsatisfied { complete: *length };
+                headers.insert(header::CONTENT_RANGE, range.to_value());
+                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            }
+        }
+    }
+
+    fn write_parts<B>(
+        &self,
+        spans: &[Span],
+        shared: &Shared,
+        response: &mut Response<ResponseBody<B>>,
+    ) {
+        let headers = response.headers_mut();
+        let content_type = headers.remove(header::CONTENT_TYPE);
+        let bits = || u128::from(shared.store.random().bits());
+        let multipart = Multipart {
+            content_type: content_type.as_ref(),
+            boundary: bits() << 64 | bits(),
+        };
+        let whole;
+        let segments = match &self.body {
+            Body::Parts(parts) => parts,
+            Body::Whole(bytes) => {
+                whole = Segments::whole(bytes.clone());
+                &whole
+            }
+            Body::Filling(_) => return,
+        };
+        // The shape was made of what is there.
+        let Some((content_type, body)) = multipart.write(spans, segments) else {
+            return;
+        };
+        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        *response.body_mut() = ResponseBody::whole(body);
+    }
+
+    /// Bytes that are there: the shape was made of what is.
+    fn bytes(&self, span: Span) -> Bytes {
+        match &self.body {
+            Body::Whole(bytes) => span.of(bytes).unwrap_or_default(),
+            Body::Parts(parts) => match parts.slice(span).as_deref() {
+                Some([only]) => only.clone(),
+                Some(pieces) => pieces.concat().into(),
+                None => Bytes::new(),
+            },
+            Body::Filling(_) => Bytes::new(),
+        }
+    }
+
+    pub(crate) fn complete_length(&self) -> Option<u64> {
+        match &self.body {
+            Body::Whole(bytes) => Some(bytes.len() as u64),
+            Body::Parts(parts) => parts.complete_length(),
+            Body::Filling(_) => None,
+        }
+    }
+}
+
 /// Adds ours after what others said. A map that holds as many fields as one can is left as it is.
 pub(crate) fn append_status(headers: &mut HeaderMap, value: HeaderValue) {
     let _ = headers.try_append(CACHE_STATUS, value);
+}
+
+/// Writes to a field that has a place. (`insert` makes room for one more in any case, which may
+/// allocate.)
+fn overwrite(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    if let Some(place) = headers.get_mut(name) {
+        *place = value;
+    }
 }
 
 fn write_status(
@@ -335,9 +578,7 @@ fn write_status(
         Some(status) if has_upstream => {
             append_status(headers, status.value(decision));
         }
-        Some(status) => {
-            headers.insert(CACHE_STATUS, status.value(decision));
-        }
+        Some(status) => overwrite(headers, &CACHE_STATUS, status.value(decision)),
         None if has_upstream => {}
         None => {
             headers.remove(CACHE_STATUS);
@@ -350,46 +591,4 @@ fn age_value(age: Duration) -> HeaderValue {
     static PREPARED: LazyLock<Prepared> = LazyLock::new(Prepared::default);
     let seconds = age.as_secs().min(1 << 31);
     PREPARED.get(seconds as i64, || HeaderValue::from(seconds))
-}
-
-/// RFC 9110 §7.6.1, and the fields that are about this hop's proxy (RFC 9111 §3.1).
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [
-        header::CONNECTION,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        header::PROXY_AUTHENTICATE,
-        HeaderName::from_static("proxy-authentication-info"),
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-}
-
-/// What is left of one client's quota tells another nothing.
-fn remove_rate_limits(headers: &mut HeaderMap) {
-    let is_rate_limit = |name: &HeaderName| {
-        name.as_str().starts_with("ratelimit") || name.as_str().starts_with("x-ratelimit")
-    };
-    let names: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_rate_limit(name))
-        .cloned()
-        .collect();
-    for name in names {
-        headers.remove(name);
-    }
 }

@@ -7,6 +7,7 @@ use cache_core::{
     Error, Stats, StoreBuilder,
     clock::{Clock, Random},
 };
+use http::HeaderName;
 use std::{fmt, marker::PhantomData, sync::Arc};
 use tower_layer::Layer;
 
@@ -131,6 +132,8 @@ pub struct HttpCacheBuilder<R> {
     name: Option<String>,
     scheme: String,
     max_body: u64,
+    targets: Vec<HeaderName>,
+    heeds_cache_groups: bool,
     routing: PhantomData<fn() -> R>,
 }
 
@@ -141,6 +144,8 @@ impl<R: Routing> HttpCacheBuilder<R> {
             name: Some("cache-tower".to_owned()),
             scheme: "http".to_owned(),
             max_body: 1024 * 1024,
+            targets: Vec::new(),
+            heeds_cache_groups: true,
             routing: PhantomData,
         }
     }
@@ -182,6 +187,21 @@ impl<R: Routing> HttpCacheBuilder<R> {
     /// Sends no Cache-Status field. Default: it is sent.
     pub fn without_cache_status(mut self) -> Self {
         self.name = None;
+        self
+    }
+
+    /// The targeted fields that this cache heeds, in order of preference (RFC 9213), as
+    /// `CDN-Cache-Control`: the first of them that a response has takes the place of its Cache-Control
+    /// and Expires. What was heeded is not passed on from the store. Default: none.
+    pub fn targeted_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.targets = names.into_iter().collect();
+        self
+    }
+
+    /// Does not heed Cache-Groups and Cache-Group-Invalidation (RFC 9875), for an origin whose paths
+    /// belong to parties that must not invalidate each other's responses. Default: they are heeded.
+    pub fn without_cache_groups(mut self) -> Self {
+        self.heeds_cache_groups = false;
         self
     }
 
@@ -243,6 +263,8 @@ impl<R: Routing> HttpCacheBuilder<R> {
             status,
             scheme,
             max_body: self.max_body,
+            targets: self.targets.into(),
+            heeds_cache_groups: self.heeds_cache_groups,
             alone: Default::default(),
             policies: Default::default(),
             has_longer_keys: Default::default(),

@@ -87,12 +87,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match engine::begin(&self.shared, &self.policy, asked::<R, B>(&request)) {
-            Begin::Answer(answer) => {
-                ResponseFuture::ready(answer.into_response(self.shared.status.as_ref()))
-            }
-            Begin::Refuse(refusal) => {
-                ResponseFuture::ready(refusal.into_response(self.shared.status.as_ref()))
-            }
+            Begin::Answer(answer) => ResponseFuture::ready(answer.into_response(&self.shared)),
+            Begin::Refuse(refusal) => ResponseFuture::ready(refusal.into_response(&self.shared)),
             Begin::Bypass(passage) => {
                 passage.prepare(&self.shared, &mut request);
                 ResponseFuture::bypass(
@@ -111,7 +107,7 @@ where
                     Inner(self.inner.clone()),
                     request,
                 ));
-                ResponseFuture::ready(answer.into_response(self.shared.status.as_ref()))
+                ResponseFuture::ready(answer.into_response(&self.shared))
             }
             Begin::Drive(mut plan) => {
                 name_parameters::<R, B>(&mut plan, &request);
@@ -151,8 +147,8 @@ where
 {
     let reply = engine::drive(Arc::clone(&shared), policy, plan, inner, request).await?;
     Ok(match reply {
-        Reply::Stored(answer) => answer.into_response(shared.status.as_ref()),
-        Reply::Refused(refusal) => refusal.into_response(shared.status.as_ref()),
+        Reply::Stored(answer) => answer.into_response(&shared),
+        Reply::Refused(refusal) => refusal.into_response(&shared),
         Reply::Origin(response, job) => {
             if let Some(job) = job {
                 spawn(FillJob::run(job));

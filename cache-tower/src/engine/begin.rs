@@ -2,6 +2,7 @@
 
 use super::{
     Shared, commit,
+    invalidation::Invalidation,
     nested::{self, Counted, Outer, Owner},
     refresh::Refresh,
     refusal::Refusal,
@@ -9,18 +10,19 @@ use super::{
 use crate::{
     groups::Groups,
     http::{
-        cache_status::{Decision, Forwarded},
-        invalidate::invalidates,
-        key::{uri_key, write_key},
-        lookup::{Lookup, lookup},
+        cache_status::{Decision, Forwarded, Ground},
+        key::write_key,
+        lookup::{Failure, Lookup, lookup, may_stand_in},
         request::{Bypass, MethodClass, RequestFacts},
+        shape::{Fit, Shape},
+        vary::{preferred_language, write_selecting_language},
     },
     policy::{Policy, Source},
     purge::Purger,
-    stored::{Answer, Stored, append_status, candidate},
+    stored::{Answer, Stored, StoredResponse, Variants, append_status, candidate},
 };
 use cache_core::{Entry, Event, Key, clock::Moment, key::scratch, store::FlightKey};
-use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
+use http::{Extensions, HeaderMap, Method, Request, Response, Uri, header};
 use std::sync::{Arc, atomic::Ordering};
 
 /// A request as the engine sees it. The URI is the one the client sent.
@@ -31,6 +33,17 @@ pub(crate) struct Asked<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) extensions: &'a Extensions,
     pub(crate) has_body: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// The authority of its URI, or what Host says.
+    pub(super) fn authority(&self) -> &'a str {
+        let host = || self.headers.get(header::HOST)?.to_str().ok();
+        match self.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => host().unwrap_or_default(),
+        }
+    }
 }
 
 /// Which way it takes. What only the longer ways need is boxed, so that a hit moves little.
@@ -50,7 +63,7 @@ pub(crate) enum Begin {
 /// What is to be done with a request that goes past the cache, and with its response.
 pub(crate) struct Passage {
     reason: Bypass,
-    invalidates: Option<Invalidation>,
+    invalidation: Option<Invalidation>,
     /// This layer's depth within others of its cache.
     depth: u8,
     /// `None` for a refresh of an outer layer.
@@ -65,8 +78,12 @@ pub(crate) struct Plan {
     pub(super) flight: FlightKey,
     pub(super) facts: RequestFacts,
     pub(super) why: Forwarded,
-    /// What may answer if the origin fails.
-    pub(super) stale: Option<Arc<Entry<Stored>>>,
+    /// What is stored for it: to be validated or completed, and to answer if the origin fails.
+    pub(super) stored: Option<Arc<Entry<Stored>>>,
+    /// Of an unsafe request whose response may be stored.
+    pub(super) invalidation: Option<Invalidation>,
+    /// The origin of its URI, for groups that are an origin's own.
+    pub(super) origin: Box<str>,
     /// This layer's depth within others of its cache.
     pub(super) depth: u8,
     /// `None` for a refresh.
@@ -78,7 +95,13 @@ pub(crate) struct Plan {
 /// Decides which way a request takes.
 pub(crate) fn begin(shared: &Arc<Shared>, policy: &Arc<Policy>, asked: Asked<'_>) -> Begin {
     let outer = Outer::of(asked.extensions, &shared.store);
-    let facts = RequestFacts::read(asked.method, asked.uri, asked.headers, asked.has_body);
+    let facts = RequestFacts::read(
+        asked.method,
+        asked.uri,
+        asked.headers,
+        asked.has_body,
+        policy.follows(),
+    );
     if let Some(outer) = outer {
         outer.take_count_back();
     }
@@ -154,7 +177,10 @@ impl Search<'_> {
                 ..passage
             }),
             Begin::Drive(mut plan) => {
-                plan.counted = counted(Event::Miss);
+                plan.counted = counted(match plan.why {
+                    Forwarded::Method => Event::Bypass,
+                    _ => Event::Miss,
+                });
                 Begin::Drive(plan)
             }
         }
@@ -171,37 +197,41 @@ impl Search<'_> {
 
     fn bypass(&self) -> Option<Bypass> {
         let off = (self.policy.source() == Source::Off).then_some(Bypass::Policy);
-        let no_store = self.facts.directives.no_store.then_some(Bypass::NoStore);
-        self.facts.bypass_reason().or(off).or(no_store)
+        let reason = self.facts.bypass_reason().or(off);
+        reason.filter(|_| !self.may_store_post())
+    }
+
+    /// The response to a POST may answer a later GET (RFC 9110 §9.3.3).
+    fn may_store_post(&self) -> bool {
+        self.facts.method == MethodClass::Post
+            && self.facts.bypass_reason() == Some(Bypass::Method)
+            && self.policy.source() != Source::Off
+            && !self.policy.is_guarded()
+            && !self.facts.directives.no_store
     }
 
     fn pass(&self, reason: Bypass) -> Begin {
-        let Self {
-            shared,
-            policy,
-            asked,
-            facts,
-            ..
-        } = self;
-        // Whom a request means whose authorities disagree nobody knows.
-        let is_update = facts.method == MethodClass::Unsafe && !facts.authorities_disagree;
-        let invalidates = is_update.then(|| Invalidation {
-            shared: Arc::clone(shared),
-            key: uri_key(policy.key(), shared.scheme, asked.uri, asked.headers),
-            ended: false,
-        });
         Begin::Bypass(Passage {
             reason,
-            invalidates,
+            invalidation: self.invalidation(),
             depth: self.depth,
             counted: None,
         })
+    }
+
+    /// What an unsafe request removes. Whom a request means whose authorities disagree nobody knows.
+    fn invalidation(&self) -> Option<Invalidation> {
+        let is_update = self.facts.method.is_unsafe() && !self.facts.authorities_disagree;
+        is_update.then(|| Invalidation::new(self.shared, self.policy, self.asked))
     }
 
     fn run(&self, bytes: &mut Vec<u8>) -> Begin {
         let Some(mut key) = self.key(bytes) else {
             return self.pass(Bypass::KeyTooLong);
         };
+        if self.facts.method == MethodClass::Post {
+            return self.forward_post(&key);
+        }
         let now = self.shared.store.now();
         let found = if self.is_refresh {
             Err(Forwarded::Stale)
@@ -221,6 +251,12 @@ impl Search<'_> {
             .and_then(|entry| candidate(entry, now).ok_or(Forwarded::UriMiss));
         let decision = lookup(&self.facts, judged, self.policy);
         self.follow(decision, found.ok(), &mut key, now)
+    }
+
+    fn forward_post(&self, key: &SearchKey<'_>) -> Begin {
+        let mut plan = self.plan(Forwarded::Method, None, key);
+        plan.invalidation = self.invalidation();
+        Begin::Drive(plan)
     }
 
     fn key<'k>(&self, bytes: &'k mut Vec<u8>) -> Option<SearchKey<'k>> {
@@ -260,26 +296,81 @@ impl Search<'_> {
         key: &mut SearchKey<'_>,
         now: Moment,
     ) -> Begin {
-        match (decision, found) {
-            (Lookup::GatewayTimeout, _) => Begin::Refuse(Refusal::OnlyIfCached),
-            (Lookup::Fresh, Some(entry)) if !self.is_due_early(&entry, now) => {
-                self.answer(entry, key, now)
+        let why = match decision {
+            Lookup::GatewayTimeout => return Begin::Refuse(Refusal::OnlyIfCached),
+            Lookup::Forward(why) => why,
+            Lookup::Fresh | Lookup::StaleWhileRevalidate | Lookup::MaxStale => {
+                return match found {
+                    Some(entry) => self.reuse(decision, entry, key, now),
+                    None => self.forward(Forwarded::UriMiss, None, key),
+                };
             }
-            (Lookup::Fresh | Lookup::StaleWhileRevalidate, Some(entry)) => {
-                self.refresh(entry, key, now)
-            }
-            (
-                Lookup::Forward {
-                    why,
-                    stale_if_error: true,
-                },
-                Some(entry),
-            ) => self.forward_or_pause(why, entry, key, now),
-            (Lookup::Forward { why, .. }, _) => Begin::Drive(self.plan(why, None, key)),
-            (Lookup::Fresh | Lookup::StaleWhileRevalidate, None) => {
-                Begin::Drive(self.plan(Forwarded::UriMiss, None, key))
-            }
+        };
+        match found {
+            // What may not be given to this client is no matter to its request.
+            None => self.forward(why, None, key),
+            Some(_) if why == Forwarded::Miss => self.forward(why, None, key),
+            Some(entry) => self.forward_or_pause(why, entry, key, now),
         }
+    }
+
+    /// Answers with what is stored, where it has what is asked for.
+    fn reuse(
+        &self,
+        decision: Lookup,
+        entry: Arc<Entry<Stored>>,
+        key: &SearchKey<'_>,
+        now: Moment,
+    ) -> Begin {
+        let shape = match self.fit(&entry) {
+            Fit::As(shape) => shape,
+            Fit::Precondition => return self.pass(Bypass::Precondition),
+            Fit::Lacks if self.wants_stored_only() => {
+                return Begin::Refuse(Refusal::OnlyIfCached);
+            }
+            Fit::Lacks => return self.forward(Forwarded::Partial, Some(entry), key),
+        };
+        let ground = match decision {
+            Lookup::MaxStale => Ground::MaxStale,
+            _ => Ground::WhileRevalidate,
+        };
+        let is_due = match decision {
+            Lookup::Fresh => self.is_due_early(&entry, now),
+            Lookup::StaleWhileRevalidate => true,
+            _ => false,
+        };
+        let answer = Answer::hit(Arc::clone(&entry), shape, now, ground, self.is_head());
+        match answer {
+            None => self.forward(Forwarded::Stale, None, key),
+            Some(answer) if is_due => self.refresh(answer, entry, key),
+            Some(answer) => Begin::Answer(answer),
+        }
+    }
+
+    fn fit(&self, entry: &Entry<Stored>) -> Fit {
+        if self.facts.is_plain() {
+            // As for almost all: without a look at the clock on the wall.
+            let holds_all = entry
+                .value()
+                .and_then(Stored::response)
+                .is_some_and(StoredResponse::holds_all);
+            return if holds_all {
+                Fit::As(Shape::Full)
+            } else {
+                Fit::Lacks
+            };
+        }
+        entry
+            .value()
+            .and_then(Stored::response)
+            .map_or(Fit::Lacks, |response| {
+                let now = self.shared.store.clock().wall();
+                response.fit(&self.facts, self.asked.headers, now)
+            })
+    }
+
+    fn wants_stored_only(&self) -> bool {
+        self.facts.directives.only_if_cached && self.policy.heeds_client()
     }
 
     fn is_due_early(&self, entry: &Entry<Stored>, now: Moment) -> bool {
@@ -288,20 +379,10 @@ impl Search<'_> {
             .is_due_early(entry, now, self.policy.life())
     }
 
-    fn answer(&self, entry: Arc<Entry<Stored>>, key: &SearchKey<'_>, now: Moment) -> Begin {
-        match Answer::hit(entry, now, false, self.is_head()) {
-            Some(answer) => Begin::Answer(answer),
-            None => Begin::Drive(self.plan(Forwarded::Stale, None, key)),
-        }
-    }
-
     /// A stale response, or a fresh one that is due early, is given out; one request refreshes it.
-    fn refresh(&self, entry: Arc<Entry<Stored>>, key: &SearchKey<'_>, now: Moment) -> Begin {
-        let Some(answer) = Answer::hit(Arc::clone(&entry), now, false, self.is_head()) else {
-            return Begin::Drive(self.plan(Forwarded::Stale, None, key));
-        };
-        // A HEAD cannot renew what a GET stored; after a failure there is a pause.
-        if self.is_head() || self.is_paused(key) {
+    fn refresh(&self, answer: Answer, entry: Arc<Entry<Stored>>, key: &SearchKey<'_>) -> Begin {
+        // After a failure there is a pause; and of a request that keeps nothing nothing is kept.
+        if self.is_paused(key) || self.facts.directives.no_store {
             return Begin::Answer(answer);
         }
         let mut plan = self.plan(Forwarded::Stale, Some(entry), key);
@@ -320,14 +401,41 @@ impl Search<'_> {
         key: &SearchKey<'_>,
         now: Moment,
     ) -> Begin {
-        let paused = why == Forwarded::Stale && self.is_paused(key);
-        match paused
-            .then(|| Answer::hit(Arc::clone(&entry), now, true, self.is_head()))
-            .flatten()
+        let may = why == Forwarded::Stale
+            && self.is_paused(key)
+            && candidate(&entry, now).is_some_and(|candidate| {
+                may_stand_in(&self.facts, &candidate, self.policy, Failure::Status)
+            });
+        if may
+            && let Fit::As(shape) = self.fit(&entry)
+            && let Some(answer) = Answer::hit(
+                Arc::clone(&entry),
+                shape,
+                now,
+                Ground::IfError,
+                self.is_head(),
+            )
         {
-            Some(answer) => Begin::Answer(answer),
-            None => Begin::Drive(self.plan(why, Some(entry), key)),
+            return Begin::Answer(answer);
         }
+        self.forward(why, Some(entry), key)
+    }
+
+    /// To the origin: past the cache where nothing of it may be kept, or where only the origin can tell
+    /// what the request's preconditions ask.
+    fn forward(
+        &self,
+        why: Forwarded,
+        stored: Option<Arc<Entry<Stored>>>,
+        key: &SearchKey<'_>,
+    ) -> Begin {
+        if self.facts.directives.no_store {
+            return self.pass(Bypass::NoStore);
+        }
+        if self.facts.precondition {
+            return self.pass(Bypass::Precondition);
+        }
+        Begin::Drive(self.plan(why, stored, key))
     }
 
     fn is_paused(&self, key: &SearchKey<'_>) -> bool {
@@ -341,7 +449,7 @@ impl Search<'_> {
     fn plan(
         &self,
         why: Forwarded,
-        stale: Option<Arc<Entry<Stored>>>,
+        stored: Option<Arc<Entry<Stored>>>,
         key: &SearchKey<'_>,
     ) -> Box<Plan> {
         let primary = Key::from(key.primary());
@@ -355,7 +463,9 @@ impl Search<'_> {
             flight,
             facts: self.facts,
             why,
-            stale,
+            stored,
+            invalidation: None,
+            origin: self.shared.origin(self.asked).into(),
             depth: self.depth,
             counted: None,
             parameters: Vec::new(),
@@ -419,30 +529,44 @@ pub(super) fn find(
     let Stored::Variants(variants) = stored else {
         return Ok(entry);
     };
-    commit::write_variant(variants.nonce, &variants.fields, headers, key);
-    let variant = shared.store.lookup(key, now).ok_or(Forwarded::VaryMiss)?;
+    let profile = policy.follows();
+    commit::write_variant(variants, headers, profile, key);
+    let variant = shared
+        .store
+        .lookup(key, now)
+        .or_else(|| in_preferred_language(shared, policy, variants, headers, now))
+        .ok_or(Forwarded::VaryMiss)?;
     if let Some(response) = variant.value().and_then(Stored::response) {
         response.touch(now);
     }
     Ok(variant)
 }
 
-/// What an unsafe request removes from the store, when it is dropped: unless it is known that the
-/// request changed nothing, what is stored may be out of date. That is not known when its client went
-/// away, and its handler with it, in the middle of an update.
-struct Invalidation {
-    shared: Arc<Shared>,
-    key: Key,
-    /// It ended, and changed nothing.
-    ended: bool,
-}
-
-impl Drop for Invalidation {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.shared.invalidate_uri(&self.key);
-        }
+/// The variant in the one language that the request prefers to all others: whatever else it would take,
+/// there is none it would rather have (RFC 9110 §12.5.4).
+fn in_preferred_language(
+    shared: &Shared,
+    policy: &Policy,
+    variants: &Variants,
+    headers: &HeaderMap,
+    now: Moment,
+) -> Option<Arc<Entry<Stored>>> {
+    if variants.languages.is_empty() {
+        return None;
     }
+    let mut selected = Vec::new();
+    write_selecting_language(
+        &variants.fields,
+        headers,
+        policy.follows(),
+        preferred_language(headers)?,
+        &mut selected,
+    );
+    let (_, key) = variants
+        .languages
+        .iter()
+        .find(|(known, _)| **known == *selected)?;
+    shared.store.lookup(key.as_bytes(), now)
 }
 
 impl Passage {
@@ -455,10 +579,9 @@ impl Passage {
 
     /// Does what a response to such a request asks for, and says that the cache was not asked.
     pub(crate) fn finish<B>(&mut self, shared: &Shared, response: &mut Response<B>) {
-        if let Some(invalidation) = &mut self.invalidates {
-            invalidation.ended = !invalidates(MethodClass::Unsafe, response.status());
+        if let Some(invalidation) = self.invalidation.take() {
+            invalidation.carry_out(response.status(), response.headers());
         }
-        self.invalidates = None;
         let extensions = response.extensions_mut();
         extensions.remove::<Groups>();
         extensions.remove::<Policy>();
@@ -475,8 +598,8 @@ impl Passage {
     /// The service failed to answer: what it may have done is not known, but an overloaded one must not
     /// lose what it has stored.
     pub(crate) fn failed(&mut self) {
-        if let Some(invalidation) = &mut self.invalidates {
-            invalidation.ended = true;
+        if let Some(invalidation) = self.invalidation.take() {
+            invalidation.drop_it();
         }
     }
 }

@@ -2,27 +2,29 @@
 
 use super::{
     FillJob, Origin, Shared,
-    begin::{Plan, find},
+    ask::{Ask, found_again},
+    begin::Plan,
+    commit::selecting_of,
     exchange::{Exchange, Settled},
     refusal::Refusal,
 };
 use crate::{
     body::ResponseBody,
     http::{
-        lookup::{Lookup, lookup},
+        cache_status::Ground,
+        lookup::{Failure, Lookup, lookup, may_stand_in},
         request::MethodClass,
-        vary::write_selecting,
+        shape::{Fit, Shape},
     },
     policy::Policy,
-    stored::{Answer, Selecting, Stored, candidate},
+    stored::{Answer, Stored, StoredResponse, candidate},
 };
 use cache_core::{
-    Entry, Event, Freshness,
+    Entry, Event,
     clock::Moment,
-    key::scratch,
     store::{Follower, Join, Lead, Outcome, Waited},
 };
-use http::{HeaderMap, HeaderName, Request, Response, request};
+use http::{HeaderMap, Request, Response, request};
 use std::{sync::Arc, time::Duration};
 
 /// So often a request joins a flight whose outcome turns out not to be for it. Then it counts as one
@@ -124,13 +126,17 @@ impl<O: Origin<B>, B> Trip<O, B> {
         self.give_up_waiting().await
     }
 
-    /// Only plain GETs fly together: a HEAD or a condition gets an answer that is nobody else's. And
-    /// not where answers could not be shared lately.
+    /// Only GETs fly together that ask the origin what the others ask: a HEAD, a client's own condition or
+    /// range gets an answer that is nobody else's. And not where answers could not be shared lately.
     fn may_collapse(&self) -> bool {
         self.plan.facts.method == MethodClass::Get
-            && !self.plan.facts.conditional
             && self.plan.counted.is_some()
             && !self.shared.store.is_unshared(&self.plan.flight)
+            && (self.plan.facts.is_plain() || self.ask().is_own())
+    }
+
+    fn ask(&self) -> Ask {
+        Ask::of(&self.shared, &self.policy, &self.plan, &self.parts.headers)
     }
 
     /// What another request's outcome gives to this one.
@@ -146,29 +152,39 @@ impl<O: Origin<B>, B> Trip<O, B> {
             }
             // An invalidation overtook it, maybe before this request came.
             Outcome::Ready(entry) if !entry.is_current() => Joined::Nothing,
-            Outcome::Ready(entry) => self.share_response(entry),
+            Outcome::Ready(entry) => self.share_response(&entry),
         }
     }
 
-    fn share_response(&mut self, entry: Arc<Entry<Stored>>) -> Joined {
-        let Some(theirs) = entry
-            .value()
-            .and_then(Stored::response)
-            .map(|response| &response.selecting)
-        else {
+    fn share_response(&mut self, entry: &Arc<Entry<Stored>>) -> Joined {
+        let Some(response) = entry.value().and_then(Stored::response) else {
             return Joined::Nothing;
         };
-        let mine = selecting_of(&theirs.fields, &self.parts.headers);
+        let theirs = &response.selecting;
+        let profile = self.policy.follows();
+        let mine = selecting_of(&theirs.fields, &self.parts.headers, profile);
         if mine.values != theirs.values {
             self.plan.select(&mine.values);
             return Joined::Nothing;
         }
-        match Answer::collapsed(entry, self.shared.store.now(), self.plan.why) {
+        let Some(shape) = self.shape(response) else {
+            return Joined::Alone;
+        };
+        let now = self.shared.store.now();
+        match Answer::collapsed(Arc::clone(entry), shape, now, self.plan.why) {
             Some(answer) => {
                 self.shared.store.record(Event::Collapsed);
                 Joined::Answer(answer)
             }
             None => Joined::Nothing,
+        }
+    }
+
+    fn shape(&self, response: &StoredResponse) -> Option<Shape> {
+        let now = self.shared.store.clock().wall();
+        match response.fit(&self.plan.facts, &self.parts.headers, now) {
+            Fit::As(shape) => Some(shape),
+            Fit::Lacks | Fit::Precondition => None,
         }
     }
 
@@ -195,14 +211,17 @@ impl<O: Origin<B>, B> Trip<O, B> {
 
     /// What another flight stored since this request looked.
     fn stored_meanwhile(&self) -> Option<(Arc<Entry<Stored>>, Answer)> {
+        // A refresh is not answered from the store.
+        self.plan.counted.as_ref()?;
         let now = self.shared.store.now();
         let entry = found_again(&self.shared, &self.policy, &self.plan, &self.parts.headers)?;
         let judged = candidate(&entry, now)?;
         if lookup(&self.plan.facts, Ok(judged), &self.policy) != Lookup::Fresh {
             return None;
         }
+        let shape = self.shape(entry.value()?.response()?)?;
         self.shared.store.record(Event::Collapsed);
-        let answer = Answer::collapsed(Arc::clone(&entry), now, self.plan.why)?;
+        let answer = Answer::collapsed(Arc::clone(&entry), shape, now, self.plan.why)?;
         Some((entry, answer))
     }
 
@@ -227,17 +246,19 @@ impl<O: Origin<B>, B> Trip<O, B> {
             .await
         {
             Err(error) => exchange
-                .failed()
+                .failed(Failure::Unreachable)
                 .map_or(Err(error), |stale| Ok(Reply::Stored(stale))),
             Ok(response) => Ok(match exchange.settle(response).await {
                 Settled::Response(response, job) => Reply::Origin(response, job),
-                Settled::Stale(answer) => Reply::Stored(answer),
+                Settled::Stored(answer) => Reply::Stored(answer),
+                Settled::Refused(refusal) => Reply::Refused(refusal),
             }),
         }
     }
 
     fn stale_answer(&self) -> Option<Answer> {
-        stale_answer(&self.shared, &self.policy, &self.plan, &self.parts.headers)
+        let (shared, headers) = (&self.shared, &self.parts.headers);
+        stale_answer(shared, &self.policy, &self.plan, headers, Failure::Status)
     }
 }
 
@@ -274,21 +295,6 @@ impl Until {
     }
 }
 
-/// What is stored now of what the request selects.
-fn found_again(
-    shared: &Shared,
-    policy: &Arc<Policy>,
-    plan: &Plan,
-    headers: &HeaderMap,
-) -> Option<Arc<Entry<Stored>>> {
-    // A refresh is not answered from the store.
-    plan.counted.as_ref()?;
-    scratch(|key| {
-        key.extend_from_slice(plan.key.as_bytes());
-        find(shared, policy, plan.depth, headers, key, shared.store.now()).ok()
-    })
-}
-
 /// The stale response, where it may answer for a failing origin: only while it is still stored, for it
 /// may have been purged since the request looked.
 pub(super) fn stale_answer(
@@ -296,27 +302,19 @@ pub(super) fn stale_answer(
     policy: &Arc<Policy>,
     plan: &Plan,
     headers: &HeaderMap,
+    failure: Failure,
 ) -> Option<Answer> {
-    let stale = plan.stale.as_ref()?;
+    let stored = plan.stored.as_ref()?;
     let entry =
-        found_again(shared, policy, plan, headers).filter(|entry| Arc::ptr_eq(entry, stale))?;
+        found_again(shared, policy, plan, headers).filter(|entry| Arc::ptr_eq(entry, stored))?;
     let now = shared.store.now();
-    let usable = matches!(
-        entry.freshness(now),
-        Freshness::Fresh { .. } | Freshness::Stale { if_error: true, .. }
-    );
-    let is_head = plan.facts.method == MethodClass::Head;
-    usable
-        .then(|| Answer::hit(entry, now, true, is_head))
-        .flatten()
-}
-
-/// What a request's `fields` select by.
-pub(super) fn selecting_of(fields: &[HeaderName], headers: &HeaderMap) -> Selecting {
-    let mut values = Vec::new();
-    write_selecting(fields, headers, &mut values);
-    Selecting {
-        fields: fields.into(),
-        values: values.into(),
+    if !may_stand_in(&plan.facts, &candidate(&entry, now)?, policy, failure) {
+        return None;
     }
+    let response = entry.value()?.response()?;
+    let Fit::As(shape) = response.fit(&plan.facts, headers, shared.store.clock().wall()) else {
+        return None;
+    };
+    let is_head = plan.facts.method == MethodClass::Head;
+    Answer::hit(Arc::clone(&entry), shape, now, Ground::IfError, is_head)
 }

@@ -2,33 +2,42 @@
 
 use super::{
     FillJob, Origin, Shared, UNSHARED, UNSHARED_BY_REQUEST,
+    ask::Ask,
     begin::Plan,
     commit::{Keep, uri_group},
     drive::stale_answer,
     fill_job::{Drained, drain},
     nested::{self, Outer, Owner},
+    refusal::Refusal,
 };
 use crate::{
-    body::{ResponseBody, Rest},
+    body::{ResponseBody, Rest, Spliced},
     fill::Fill,
     groups::Groups,
     http::{
         admit::{Admission, Pass, Received, Terms, admit},
+        cache_groups,
         cache_status::{Decision, Forwarded, Then},
+        fields,
+        invalidate::content_location_is_target,
+        lookup::Failure,
+        request::MethodClass,
         response::ResponseFacts,
+        shape::{Fit, Shape},
+        validator::{Freshening, HeadComparison, compare_head, freshening},
         vary::is_accept_encoding_malformed,
     },
     policy::Policy,
     purge::Purger,
-    stored::{Answer, Head, Stored, append_status},
+    stored::{Answer, Body as StoredBody, Head, Stored, StoredResponse, append_status},
 };
 use bytes::Bytes;
 use cache_core::{
-    BoxError, Error, Event,
+    BoxError, Entry, Error, Event,
     clock::Moment,
     store::{Lead, Outcome, Ticket},
 };
-use http::{HeaderMap, Request, Response, StatusCode, header, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body::{Body, Frame};
 use std::{
     collections::VecDeque,
@@ -36,7 +45,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::Poll,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 pub(super) struct Exchange {
@@ -46,6 +55,7 @@ pub(super) struct Exchange {
     lead: Option<Lead<Stored>>,
     ticket: Ticket,
     collapsed: Option<bool>,
+    ask: Ask,
     forwarded: Moment,
     /// What the request has, for the fields that the response says it varies by.
     request_headers: Arc<HeaderMap>,
@@ -56,8 +66,10 @@ pub(super) struct Exchange {
 pub(super) enum Settled<B> {
     /// The response goes to the client; the job takes in its body where that is still coming.
     Response(Response<ResponseBody<B>>, Option<FillJob<B>>),
-    /// The origin failed, and this stands in.
-    Stale(Answer),
+    /// Something stored answers: confirmed by the origin, or in its place.
+    Stored(Answer),
+    /// The cache itself says no.
+    Refused(Refusal),
 }
 
 impl Exchange {
@@ -73,6 +85,7 @@ impl Exchange {
         let ticket = lead.as_ref().map_or_else(alone, |lead| *lead.ticket());
         let forwarded = shared.store.now();
         let request_headers = Arc::new(headers.clone());
+        let ask = Ask::of(&shared, &policy, &plan, headers);
         Self {
             shared,
             policy,
@@ -80,16 +93,20 @@ impl Exchange {
             lead,
             ticket,
             collapsed,
+            ask,
             forwarded,
             request_headers,
         }
     }
 
-    /// Makes the request what is forwarded: it is marked for an inner layer, and lets the handler purge.
+    /// Makes the request what is forwarded: what the origin is asked, marked for an inner layer, and so
+    /// that the handler can purge.
     pub(super) fn prepare(&self, parts: &mut request::Parts) {
-        if is_accept_encoding_malformed(&parts.headers) {
+        if self.policy.is_guarded() && is_accept_encoding_malformed(&parts.headers) {
             parts.headers.remove(header::ACCEPT_ENCODING);
         }
+        self.ask
+            .write(&mut parts.headers, self.shared.store.clock().wall());
         let outer = Outer::new(
             &self.shared.store,
             self.plan.depth,
@@ -112,20 +129,19 @@ impl Exchange {
 
     /// The origin failed. What is stale answers, where it may; else one of those who wait tries in
     /// its turn, and if that fails too the others share the failure.
-    pub(super) fn failed(&mut self) -> Option<Answer> {
+    pub(super) fn failed(&mut self, failure: Failure) -> Option<Answer> {
         let error = Error::load("the origin failed");
         self.shared.store.record(Event::LoadFailed);
+        if let (Some(invalidation), Failure::Unreachable) = (self.plan.invalidation.take(), failure)
+        {
+            invalidation.drop_it();
+        }
         if self.lead.is_some() && self.plan.why == Forwarded::Stale {
             self.shared
                 .store
                 .pause(&self.plan.key, error.clone(), self.policy.life());
         }
-        let stale = stale_answer(
-            &self.shared,
-            &self.policy,
-            &self.plan,
-            &self.request_headers,
-        );
+        let stale = self.stale_answer(failure);
         match self.lead.take() {
             Some(lead) if stale.is_none() && lead.predecessors() == 0 => drop(lead),
             Some(lead) => {
@@ -136,46 +152,101 @@ impl Exchange {
         stale
     }
 
+    fn stale_answer(&self, failure: Failure) -> Option<Answer> {
+        stale_answer(
+            &self.shared,
+            &self.policy,
+            &self.plan,
+            &self.request_headers,
+            failure,
+        )
+    }
+
     /// Decides about a response and does what follows from it.
     pub(super) async fn settle<B>(&mut self, response: Response<B>) -> Settled<B>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
         let (mut parts, body) = response.into_parts();
+        let body = Spliced::alone(body);
         let own = parts.extensions.remove::<Policy>();
         let groups = parts.extensions.remove::<Groups>();
         if nested::was_decided(&mut parts.extensions, &self.shared.store) {
             self.release(UNSHARED);
-            return self.pass(parts, body, Then::DecidedWithin);
+            return self.decided_within(parts, body);
         }
         self.shared.store.record(Event::Load);
-        if is_failure(parts.status) {
-            return match self.failed() {
-                Some(stale) => Settled::Stale(stale),
-                None => self.pass(parts, body, Then::Failed),
-            };
+        if let Some(invalidation) = self.plan.invalidation.take() {
+            let may_answer_get = parts.status == StatusCode::OK
+                && content_location_is_target(&invalidation.target(), &parts.headers);
+            invalidation.carry_out(parts.status, &parts.headers);
+            if !may_answer_get {
+                return self.pass(parts, body, Then::Passed(Pass::Request));
+            }
+            // What it stores is newer than what it invalidated.
+            self.ticket = self.shared.store.ticket(self.plan.key.as_bytes());
+        }
+        if is_failure(parts.status)
+            && self.stale_answer(Failure::Status).is_some()
+            && let Some(stale) = self.failed(Failure::Status)
+        {
+            return Settled::Stored(stale);
         }
         let policy = own.map_or_else(
             || Arc::clone(&self.policy),
             |own| Arc::new(self.policy.for_response(own)),
         );
-        let groups = self.groups(&policy, groups);
+        match (&self.ask, parts.status) {
+            (Ask::AsIs, _) => {}
+            (_, StatusCode::NOT_MODIFIED) => return self.confirmed(parts, &policy, groups),
+            (
+                Ask::Complete(..),
+                StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE,
+            ) => {
+                return match self.completed(parts, body) {
+                    Some((parts, body)) => self.judge(parts, body, &policy, groups).await,
+                    None => self.incoherent(),
+                };
+            }
+            _ => {}
+        }
+        if self.plan.facts.method == MethodClass::Head && parts.status == StatusCode::OK {
+            self.compare(&parts, &policy, groups.clone());
+        }
+        self.judge(parts, body, &policy, groups).await
+    }
+
+    /// Stores the response or passes it on.
+    async fn judge<B>(
+        &mut self,
+        parts: response::Parts,
+        body: Spliced<B>,
+        policy: &Policy,
+        groups: Option<Groups>,
+    ) -> Settled<B>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let received = self.received();
+        let facts = ResponseFacts::read(
+            parts.status,
+            &parts.headers,
+            self.shared.reading(&self.policy, received.at),
+        );
+        let groups = self.groups(policy, groups, &parts.headers);
         let received = Received {
-            at: self.shared.store.clock().wall(),
-            delay: self.shared.store.now().since(self.forwarded),
-            max_body: self.shared.max_body,
             groups_known: groups.is_some(),
+            ..received
         };
-        let facts = ResponseFacts::read(parts.status, &parts.headers);
-        match admit(&self.plan.facts, &facts, &policy, received) {
+        match admit(&self.plan.facts, &facts, policy, received) {
             Admission::Store(terms) => {
-                self.keep(
-                    parts,
-                    body,
-                    self.jittered(terms, &policy),
-                    groups.unwrap_or_default(),
-                )
-                .await
+                let groups = groups.unwrap_or_default();
+                let terms = self.jittered(terms, policy);
+                self.keep(parts, body, terms, groups, received.at).await
+            }
+            Admission::Pass(_) if is_failure(parts.status) => {
+                self.failed(Failure::Status);
+                self.pass(parts, body, Then::Failed)
             }
             Admission::Pass(reason) => {
                 self.supersede(parts.status, reason);
@@ -185,11 +256,220 @@ impl Exchange {
         }
     }
 
+    fn received(&self) -> Received {
+        Received {
+            at: self.shared.store.clock().wall(),
+            delay: self.shared.store.now().since(self.forwarded),
+            max_body: self.shared.max_body,
+            groups_known: true,
+        }
+    }
+
+    /// A layer further in decided. If it confirmed what this one asked about, the client, which did not
+    /// ask, gets that.
+    fn decided_within<B>(&self, parts: response::Parts, body: Spliced<B>) -> Settled<B> {
+        let confirmed = self
+            .ask
+            .confirmed(&parts.headers, self.shared.store.clock().wall())
+            .filter(|_| parts.status == StatusCode::NOT_MODIFIED);
+        match confirmed.and_then(|entry| entry.value()?.response()) {
+            Some(stored) => self.pass_stored(stored, parts, Then::DecidedWithin),
+            None => self.pass(parts, body, Then::DecidedWithin),
+        }
+    }
+
+    /// The origin confirmed what is stored (RFC 9111 §4.3.3): it is freshened and answers.
+    fn confirmed<B>(
+        &mut self,
+        parts: response::Parts,
+        policy: &Policy,
+        groups: Option<Groups>,
+    ) -> Settled<B> {
+        let now = self.shared.store.clock().wall();
+        let Some(entry) = self.ask.confirmed(&parts.headers, now).cloned() else {
+            return self.incoherent();
+        };
+        let Some(stored) = entry.value().and_then(Stored::response) else {
+            return self.incoherent();
+        };
+        match self.freshen(stored, &parts.headers, policy, groups) {
+            Ok((keep, body)) => {
+                let (entry, is_stored) = self.commit_body(&keep, &body);
+                self.answer(&entry, is_stored).map_or_else(
+                    || self.pass_stored(stored, parts, Then::Overtaken),
+                    Settled::Stored,
+                )
+            }
+            Err(reason) => {
+                self.supersede(stored.status(), reason);
+                self.release(unshared(reason));
+                self.pass_stored(stored, parts, Then::Passed(reason))
+            }
+        }
+    }
+
+    /// What is stored, with the fields of a later response for the same representation; or why it may not
+    /// be kept any longer.
+    fn freshen(
+        &self,
+        stored: &StoredResponse,
+        update: &HeaderMap,
+        policy: &Policy,
+        groups: Option<Groups>,
+    ) -> Result<(Keep, StoredBody), Pass> {
+        let received = self.received();
+        // One that says it is another than what is stored says nothing of that (RFC 9111 §4.3.4).
+        let fields = stored.head().fields();
+        let headers = if freshening(&fields, update, received.at) != Freshening::Mismatch {
+            fields::freshened(&fields, update, received.at)
+        } else {
+            fields
+        };
+        let whole = match stored.status() {
+            StatusCode::PARTIAL_CONTENT => StatusCode::OK,
+            status => status,
+        };
+        let facts = ResponseFacts::read(
+            whole,
+            &headers,
+            self.shared.reading(&self.policy, received.at),
+        );
+        let kept = Groups::new(stored.groups().iter().cloned());
+        let groups = self.groups(policy, Some(kept.and(groups)), &headers);
+        let received = Received {
+            groups_known: groups.is_some(),
+            ..received
+        };
+        match admit(&self.plan.facts.as_plain_get(), &facts, policy, received) {
+            Admission::Pass(reason) => Err(reason),
+            Admission::Store(terms) => {
+                let terms = self.jittered(terms, policy);
+                let groups = groups.unwrap_or_default();
+                let keep =
+                    self.to_keep(stored.status(), &headers, terms, None, groups, received.at);
+                Ok((keep, stored.body().clone()))
+            }
+        }
+    }
+
+    fn commit_body(&mut self, keep: &Keep, body: &StoredBody) -> (Arc<Entry<Stored>>, bool) {
+        let lead = self.lead.take();
+        let current = lead.as_ref().is_none_or(Lead::is_current);
+        let (entry, stored) = keep.commit_body(&self.shared, body, current);
+        self.shared.store.succeeded(keep.key.as_bytes());
+        self.end(lead, keep, &entry);
+        (entry, stored)
+    }
+
+    /// Tells those who wait.
+    fn end(&self, lead: Option<Lead<Stored>>, keep: &Keep, entry: &Arc<Entry<Stored>>) {
+        match lead {
+            Some(lead) => {
+                if !keep.terms.shared_at_once {
+                    self.shared.store.mark_unshared(&self.plan.flight, UNSHARED);
+                }
+                lead.finish(keep.outcome(Arc::clone(entry)));
+            }
+            None => keep.release(&self.shared, &self.plan.flight),
+        }
+    }
+
+    /// The answer that the origin's 304 makes of an entry.
+    fn answer(&self, entry: &Arc<Entry<Stored>>, is_stored: bool) -> Option<Answer> {
+        let response = entry.value()?.response()?;
+        let wall = self.shared.store.clock().wall();
+        let shape = match response.fit(&self.plan.facts, &self.request_headers, wall) {
+            Fit::As(shape) => shape,
+            Fit::Lacks | Fit::Precondition => Shape::Full,
+        };
+        let status = Some(StatusCode::NOT_MODIFIED).filter(|_| shape != Shape::NotModified);
+        let (why, collapsed) = (self.plan.why, self.collapsed);
+        let now = self.shared.store.now();
+        let decision = |ttl| Decision::Forward {
+            why,
+            status,
+            collapsed,
+            then: if is_stored {
+                Then::Stored { ttl }
+            } else {
+                Then::Overtaken
+            },
+        };
+        Answer::validated(Arc::clone(entry), shape, now, decision)
+    }
+
+    /// What was confirmed goes to this client and is not kept.
+    fn pass_stored<B>(
+        &self,
+        stored: &StoredResponse,
+        mut parts: response::Parts,
+        then: Then,
+    ) -> Settled<B> {
+        let received = self.shared.store.clock().wall();
+        parts.headers = fields::freshened(&stored.head().fields(), &parts.headers, received);
+        parts.status = stored.status();
+        let mut response = Response::from_parts(parts, stored.full_body());
+        if let Fit::As(shape) = stored.fit(&self.plan.facts, &self.request_headers, received) {
+            stored.write_shaped(&shape, &self.shared, &mut response);
+        }
+        let (parts, body) = response.into_parts();
+        self.respond(parts, body, then, None)
+    }
+
+    /// The missing part came: with what is stored it is the whole response.
+    fn completed<B>(
+        &self,
+        mut parts: response::Parts,
+        body: Spliced<B>,
+    ) -> Option<(response::Parts, Spliced<B>)> {
+        let received = self.shared.store.clock().wall();
+        let completed = self.ask.completed(&parts.headers, received)?;
+        let stored = completed.stored.head().fields();
+        parts.headers = fields::freshened(&stored, &parts.headers, received);
+        let length = HeaderValue::from(completed.length);
+        parts.headers.insert(header::CONTENT_LENGTH, length);
+        parts.status = StatusCode::OK;
+        let gap = completed.gap.length();
+        Some((parts, body.between(completed.before, gap, completed.after)))
+    }
+
+    /// The origin answered a question of ours so that it answers no client. What the question was about is
+    /// not asked about again.
+    fn incoherent<B>(&mut self) -> Settled<B> {
+        self.shared.store.record(Event::LoadFailed);
+        self.shared.store.invalidate(self.plan.key.as_bytes());
+        self.release(UNSHARED_BY_REQUEST);
+        Settled::Refused(Refusal::BadGateway(self.plan.why))
+    }
+
+    /// A response to HEAD tells of what is stored for GET (RFC 9111 §4.3.5).
+    fn compare(&self, parts: &response::Parts, policy: &Policy, groups: Option<Groups>) {
+        let Some(stored) = self.plan.stored.as_ref() else {
+            return;
+        };
+        let Some(response) = stored.value().and_then(Stored::response) else {
+            return;
+        };
+        let fields = response.head().fields();
+        match compare_head(&fields, response.complete_length(), &parts.headers) {
+            HeadComparison::NoEvidence => {}
+            HeadComparison::Differs(_) => {
+                self.shared.store.invalidate(self.plan.key.as_bytes());
+            }
+            HeadComparison::Match => {
+                if let Ok((keep, body)) = self.freshen(response, &parts.headers, policy, groups) {
+                    keep.commit_body(&self.shared, &body, true);
+                }
+            }
+        }
+    }
+
     /// What is stored is out of date, and the origin says that what replaces it is not to be stored.
     fn supersede(&self, status: StatusCode, reason: Pass) {
         let is_gone = matches!(status.as_u16(), 404 | 410);
-        let is_withdrawn = matches!(reason, Pass::NoStore | Pass::Private | Pass::NoCache);
-        if self.plan.why == Forwarded::Stale && (is_gone || is_withdrawn) {
+        let is_withdrawn = matches!(reason, Pass::NoStore | Pass::Private);
+        let is_renewal = matches!(self.plan.why, Forwarded::Stale | Forwarded::Request);
+        if is_renewal && (is_gone || is_withdrawn) {
             self.shared.store.invalidate(self.plan.key.as_bytes());
         }
     }
@@ -203,7 +483,12 @@ impl Exchange {
 
     /// All groups of the response: the route's, the handler's, and the URI's own where its key says
     /// more than the URI. `None` where one cannot be named.
-    fn groups(&self, policy: &Policy, of_handler: Option<Groups>) -> Option<Vec<String>> {
+    fn groups(
+        &self,
+        policy: &Policy,
+        of_handler: Option<Groups>,
+        headers: &HeaderMap,
+    ) -> Option<Vec<String>> {
         let of_route = |name: &str| {
             self.plan
                 .parameters
@@ -217,8 +502,18 @@ impl Exchange {
             .map(|group| group.fill(of_route))
             .collect::<Option<_>>()?;
         names.extend(of_handler.into_iter().flat_map(Groups::into_names));
+        names.sort_unstable();
+        names.dedup();
         if !Groups::are_within_limits(&names) {
             return None;
+        }
+        if self.shared.heeds_cache_groups {
+            let of_origin = cache_groups::groups(headers)?;
+            if !Groups::are_within_limits(&of_origin) {
+                return None;
+            }
+            let name = |group: String| cache_groups::group_name(&self.plan.origin, &group);
+            names.extend(of_origin.into_iter().map(name));
         }
         if let Some(uri) = self.plan.key.as_bytes().get(..self.plan.uri_length)
             && uri.len() < self.plan.key.as_bytes().len()
@@ -236,8 +531,8 @@ impl Exchange {
         }
     }
 
-    fn pass<B>(&self, parts: response::Parts, body: B, then: Then) -> Settled<B> {
-        self.respond(parts, ResponseBody::pass(body), then, None)
+    fn pass<B>(&self, parts: response::Parts, body: Spliced<B>, then: Then) -> Settled<B> {
+        self.respond(parts, ResponseBody::spliced(body), then, None)
     }
 
     fn respond<B>(
@@ -250,6 +545,7 @@ impl Exchange {
         if let (Some(status), true) = (&self.shared.status, then != Then::DecidedWithin) {
             let decision = Decision::Forward {
                 why: self.plan.why,
+                status: None,
                 collapsed: self.collapsed,
                 then,
             };
@@ -266,9 +562,10 @@ impl Exchange {
     async fn keep<B>(
         &mut self,
         parts: response::Parts,
-        body: B,
+        body: Spliced<B>,
         terms: Terms,
         groups: Vec<String>,
+        received: SystemTime,
     ) -> Settled<B>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -283,17 +580,38 @@ impl Exchange {
         let mut body = Box::pin(body);
         let drained =
             poll_fn(|cx| Poll::Ready(drain(body.as_mut(), self.shared.max_body, cx))).await;
-        let keep = Keep {
+        let keep = self.to_keep(
+            parts.status,
+            &parts.headers,
+            terms,
+            declared,
+            groups,
+            received,
+        );
+        self.take_in(parts, drained, body, keep)
+    }
+
+    fn to_keep(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        terms: Terms,
+        declared: Option<u64>,
+        groups: Vec<String>,
+        received: SystemTime,
+    ) -> Keep {
+        let owner = Owner::new(&self.policy, self.plan.depth);
+        Keep {
             key: self.plan.key.clone(),
             ticket: self.ticket,
-            head: Head::of(&parts, Owner::new(&self.policy, self.plan.depth)),
+            head: Head::of(status, headers, owner, &terms, received, lasting(&groups)),
             terms,
             declared,
             renews: self.plan.why == Forwarded::Stale,
+            profile: self.policy.follows(),
             request_headers: Arc::clone(&self.request_headers),
             groups,
-        };
-        self.take_in(parts, drained, body, keep)
+        }
     }
 
     /// What follows from how much of the body was ready.
@@ -301,7 +619,7 @@ impl Exchange {
         &mut self,
         parts: response::Parts,
         drained: Drained,
-        body: Pin<Box<B>>,
+        body: Pin<Box<Spliced<B>>>,
         keep: Keep,
     ) -> Settled<B>
     where
@@ -320,8 +638,8 @@ impl Exchange {
             Drained::TooLarge(frames) => {
                 self.unfit(parts, frames, Some(Rest::Body(body)), Pass::TooLarge)
             }
-            Drained::Failed(frames, error) => match self.failed() {
-                Some(stale) => Settled::Stale(stale),
+            Drained::Failed(frames, error) => match self.failed(Failure::Unreachable) {
+                Some(stale) => Settled::Stored(stale),
                 None => {
                     let body = ResponseBody::replay(frames, Some(Rest::Error(error)));
                     self.respond(parts, body, Then::Failed, None)
@@ -344,12 +662,7 @@ impl Exchange {
             current,
         );
         self.shared.store.succeeded(keep.key.as_bytes());
-        match lead {
-            Some(lead) => {
-                lead.finish(Outcome::Ready(entry));
-            }
-            None => self.shared.store.mark_shared(&self.plan.flight),
-        }
+        self.end(lead, keep, &entry);
         if stored {
             Then::Stored { ttl: keep.ttl() }
         } else {
@@ -382,7 +695,7 @@ impl Exchange {
         &mut self,
         parts: response::Parts,
         frames: VecDeque<Frame<Bytes>>,
-        body: Pin<Box<B>>,
+        body: Pin<Box<Spliced<B>>>,
         keep: Keep,
     ) -> Settled<B>
     where
@@ -391,7 +704,8 @@ impl Exchange {
         let lead = self.lead.take();
         let fill = Arc::new(Fill::new(keep.declared));
         frames.into_iter().for_each(|frame| fill.push(frame));
-        if let Some(lead) = lead.as_ref().filter(|_| keep.declared.is_some()) {
+        let is_shared = keep.terms.shared_at_once && keep.declared.is_some();
+        if let Some(lead) = lead.as_ref().filter(|_| is_shared) {
             lead.announce(Outcome::Ready(keep.announcement(&self.shared, &fill)));
         }
         let then = Then::Stored { ttl: keep.ttl() };
@@ -410,6 +724,12 @@ impl Exchange {
         );
         self.respond(parts, reader, then, Some(job))
     }
+}
+
+/// The groups that are not read from the fields: what freshens the response does not repeat them.
+fn lasting(groups: &[String]) -> Arc<[String]> {
+    let is_named = |name: &&String| !name.starts_with('\0');
+    groups.iter().filter(is_named).cloned().collect()
 }
 
 /// The length that the body must have, where it is known before.

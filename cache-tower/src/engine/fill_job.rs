@@ -2,7 +2,7 @@
 
 use super::{Shared, UNSHARED, commit::Keep};
 use crate::{
-    body::{Handover, Rest},
+    body::{Handover, Rest, Spliced},
     fill::{End, Fill},
     policy::Policy,
     stored::Stored,
@@ -69,7 +69,7 @@ pub(crate) struct FillJob<B> {
     keep: Keep,
     lead: Option<Lead<Stored>>,
     fill: Arc<Fill>,
-    body: Option<Pin<Box<B>>>,
+    body: Option<Pin<Box<Spliced<B>>>>,
     handover: Handover<B>,
     data: Vec<Bytes>,
     length: u64,
@@ -90,7 +90,7 @@ impl<B> FillJob<B> {
         keep: Keep,
         lead: Option<Lead<Stored>>,
         fill: Arc<Fill>,
-        body: Pin<Box<B>>,
+        body: Pin<Box<Spliced<B>>>,
         handover: Handover<B>,
         policy: Arc<Policy>,
     ) -> Self {
@@ -197,7 +197,7 @@ where
             }
             Some(Err(error)) => {
                 self.body = None;
-                Some(Ended::Failed(error.into()))
+                Some(Ended::Failed(error))
             }
             Some(Ok(frame)) => {
                 let fits = self.fits(&frame);
@@ -227,9 +227,9 @@ where
         self.fill.end(End::Clean);
         match lead {
             Some(lead) => {
-                lead.finish(Outcome::Ready(entry));
+                lead.finish(self.keep.outcome(entry));
             }
-            None => self.shared.store.mark_shared(&self.flight),
+            None => self.keep.release(&self.shared, &self.flight),
         }
     }
 

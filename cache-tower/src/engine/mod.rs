@@ -9,20 +9,24 @@
 //! |---|---|
 //! | `begin` | which way a request takes |
 //! | `drive` | waiting for another's response, or leading |
+//! | `ask` | what the origin is asked, by what is stored |
 //! | `exchange` | one request that was forwarded, and what becomes of its response |
 //! | `fill_job` | taking in a body that is still coming |
 //! | `commit` | storing, also as one of several variants |
+//! | `invalidation` | what an unsafe request removes |
 //! | `refresh` | renewing what was given out stale |
 //! | `nested` | layers of one cache within each other |
 //! | `policies` | equal policies as one |
 //! | `alone` | how many may go by themselves |
 
 mod alone;
+mod ask;
 mod begin;
 mod commit;
 mod drive;
 mod exchange;
 mod fill_job;
+mod invalidation;
 mod nested;
 mod policies;
 mod refresh;
@@ -34,17 +38,21 @@ pub(crate) use fill_job::FillJob;
 pub(crate) use nested::{Owner, mark_decided};
 pub(crate) use refresh::refresh;
 
-use crate::{http::cache_status::CacheStatus, stored::Stored};
+use crate::{
+    http::{cache_status::CacheStatus, key::without_default_port, response::Reading},
+    policy::Policy,
+    stored::Stored,
+};
 use alone::Alone;
 use bytes::Bytes;
 use cache_core::{BoxError, Key, Store};
-use http::{Request, Response};
+use http::{HeaderName, Request, Response, Uri};
 use http_body::Body;
 use policies::Policies;
 use std::{
     future::Future,
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// So long a response that could not be shared keeps others from queueing behind the next.
@@ -61,6 +69,10 @@ pub(crate) struct Shared {
     /// The scheme of requests whose URI names none.
     pub(crate) scheme: &'static str,
     pub(crate) max_body: u64,
+    /// The targeted fields that are heeded, in order (RFC 9213 §2.1).
+    pub(crate) targets: Box<[HeaderName]>,
+    /// Cache-Groups and Cache-Group-Invalidation are heeded (RFC 9875).
+    pub(crate) heeds_cache_groups: bool,
     pub(crate) alone: Alone,
     pub(crate) policies: Policies,
     /// Some request had a key longer than its URI's: an invalidation of a URI must reach those too.
@@ -68,6 +80,25 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The scheme of a URI.
+    pub(crate) fn scheme_of<'a>(&self, uri: &'a Uri) -> &'a str {
+        uri.scheme_str().unwrap_or(self.scheme)
+    }
+
+    /// The origin of a request's URI (RFC 9110 §4.3.1), in one spelling.
+    pub(crate) fn origin(&self, asked: Asked<'_>) -> String {
+        origin_of(self.scheme_of(asked.uri), asked.authority())
+    }
+
+    /// How a response's head is read.
+    pub(crate) fn reading(&self, policy: &Policy, received: SystemTime) -> Reading<'_> {
+        Reading {
+            profile: policy.follows(),
+            targets: &self.targets,
+            received,
+        }
+    }
+
     /// Removes what is stored for a URI, under its own key and under longer ones.
     pub(crate) fn invalidate_uri(&self, key: &Key) {
         self.store.invalidate(key.as_bytes());
@@ -76,6 +107,13 @@ impl Shared {
                 .invalidate_group(&commit::uri_group(key.as_bytes()));
         }
     }
+}
+
+fn origin_of(scheme: &str, authority: &str) -> String {
+    let scheme = scheme.to_ascii_lowercase();
+    let authority = without_default_port(&scheme, authority.as_bytes());
+    let authority = String::from_utf8_lossy(authority).to_ascii_lowercase();
+    format!("{scheme}://{authority}")
 }
 
 /// What stands behind the cache. By value: a request is forwarded at most once.

@@ -5,9 +5,13 @@ use super::{
     begin::Plan,
     exchange::{Exchange, Settled},
 };
-use crate::{http::cache_control::RequestDirectives, policy::Policy, stored::Stored};
+use crate::{
+    http::{cache_control::RequestDirectives, lookup::Failure},
+    policy::Policy,
+    stored::Stored,
+};
 use cache_core::store::{Lead, Permit};
-use http::{Request, header};
+use http::{Method, Request, header};
 use std::sync::Arc;
 
 /// A refresh that is to be run, by [`refresh`]. Dropped instead, it passes its turn on.
@@ -45,14 +49,22 @@ pub(crate) async fn refresh<O, B>(
     } = *refresh;
     let limit = policy.life().work_limit();
     let (mut parts, body) = request.into_parts();
-    // The client was answered. The whole response is wanted now, whatever it asked for.
-    parts.headers.remove(header::IF_NONE_MATCH);
-    parts.headers.remove(header::IF_MODIFIED_SINCE);
-    parts.headers.remove(header::CACHE_CONTROL);
-    parts.headers.remove(header::PRAGMA);
-    plan.facts.conditional = false;
+    // The client was answered. What a GET would give is wanted now, whatever it asked for.
+    parts.method = Method::GET;
+    for name in [
+        header::CACHE_CONTROL,
+        header::PRAGMA,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_MATCH,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+        header::RANGE,
+    ] {
+        parts.headers.remove(name);
+    }
+    plan.facts = plan.facts.as_plain_get();
     plan.facts.directives = RequestDirectives::default();
-    plan.stale = None;
     let mut exchange = Exchange::new(shared, policy, plan, Some(lead), None, &parts.headers);
     exchange.prepare(&mut parts);
     let work = async {
@@ -61,7 +73,7 @@ pub(crate) async fn refresh<O, B>(
             .await
         {
             Err(_) => {
-                exchange.failed();
+                exchange.failed(Failure::Unreachable);
             }
             Ok(response) => {
                 if let Settled::Response(_, Some(job)) = exchange.settle(response).await {

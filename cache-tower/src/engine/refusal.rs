@@ -1,8 +1,9 @@
 //! The answers that the cache makes itself.
 
+use super::Shared;
 use crate::{
     body::ResponseBody,
-    http::cache_status::{CacheStatus, Decision, Forwarded, Then},
+    http::cache_status::{Decision, Forwarded, Then},
     stored::CACHE_STATUS,
 };
 use http::{HeaderValue, Response, StatusCode, header};
@@ -13,23 +14,23 @@ pub(crate) enum Refusal {
     OnlyIfCached,
     /// The request it waited for failed, as did the next.
     Failed(Forwarded),
+    /// The origin answered what it was not asked, and the client's own question is gone.
+    BadGateway(Forwarded),
     /// Waiting took too long, and enough others go by themselves.
     WaitTimeout(Forwarded),
 }
 
 impl Refusal {
-    pub(crate) fn into_response<RB>(
-        self,
-        status: Option<&CacheStatus>,
-    ) -> Response<ResponseBody<RB>> {
+    pub(crate) fn into_response<RB>(self, shared: &Shared) -> Response<ResponseBody<RB>> {
         let mut response = Response::new(ResponseBody::empty());
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let (Some(status), Some(decision)) = (status, self.decision()) {
+        if let (Some(status), Some(decision)) = (&shared.status, self.decision()) {
             headers.insert(CACHE_STATUS, status.value(decision));
         }
         *response.status_mut() = match self {
             Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
+            Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Failed(_) | Self::WaitTimeout(_) => {
                 response
                     .headers_mut()
@@ -44,15 +45,17 @@ impl Refusal {
         let forward = |why, collapsed, then| {
             Some(Decision::Forward {
                 why,
-                collapsed: Some(collapsed),
+                status: None,
+                collapsed,
                 then,
             })
         };
         match self {
             // RFC 9211 §2: the field is not for what a cache makes by itself.
             Self::OnlyIfCached => None,
-            Self::Failed(why) => forward(why, true, Then::Failed),
-            Self::WaitTimeout(why) => forward(why, false, Then::WaitTimeout),
+            Self::Failed(why) => forward(why, Some(true), Then::Failed),
+            Self::BadGateway(why) => forward(why, None, Then::Failed),
+            Self::WaitTimeout(why) => forward(why, Some(false), Then::WaitTimeout),
         }
     }
 }

@@ -6,18 +6,20 @@
 //! that never thought of caching may not have meant.
 
 use super::{
-    freshness::{explicit_lifetime, initial_age},
-    request::{MethodClass, RequestFacts},
-    response::{Length, ResponseFacts},
+    freshness::{explicit_lifetime, heuristic_lifetime, initial_age, is_heuristically_cacheable},
+    range::ContentRange,
+    request::{Bypass, MethodClass, RequestFacts},
+    response::{Extent, Length, ResponseFacts},
     vary::Vary,
 };
-use crate::policy::{Policy, Source};
-use cache_core::policy::{LONGEST, Life};
+use crate::policy::{Policy, Profile, Source};
+use cache_core::policy::{LONGEST, Life, days};
 use http::{HeaderName, StatusCode, header};
 use std::time::{Duration, SystemTime};
 
 /// What becomes of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub enum Admission {
     /// It is stored on these terms.
     Store(Terms),
@@ -28,22 +30,44 @@ pub enum Admission {
 /// On what terms a response is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// Its lifetime from now and the windows after it.
+    /// Its lifetime from now, the windows after it, and how long it is kept for validation.
     pub life: Life,
-    /// How old it was when it came.
-    pub initial_age: Duration,
+    /// What of this is kept with it.
+    pub nature: Nature,
     /// The request fields that select it.
     pub vary: Vec<HeaderName>,
-    /// It may be given to requests that carry credentials.
-    pub shared_with_credentials: bool,
+    /// It may be given to those who asked for the same while it was on its way: what has to be validated
+    /// each time has to be validated for each of them.
+    pub shared_at_once: bool,
+    /// How much of its representation it holds: all, or this part.
+    pub part: Option<ContentRange>,
+    /// The fields that are not stored.
+    pub withheld: Vec<HeaderName>,
     /// The length its body must have.
     pub length: Option<u64>,
+}
+
+/// What is kept with a stored response of how it was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nature {
+    /// How old it was when it came.
+    pub initial_age: Duration,
+    /// How long its lifetime was over when it came.
+    pub overdue: Duration,
+    /// It may be given to requests that carry credentials.
+    pub shared_with_credentials: bool,
+    /// It may not be given out stale, whatever the client allows and the origin suffers (RFC 9111 §4.2.4).
+    pub forbids_stale: bool,
+    /// `immutable` (RFC 8246).
+    pub immutable: bool,
+    /// It lives by a targeted field (RFC 9213).
+    pub is_targeted: bool,
 }
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pass {
-    /// The request is not a GET, or one the cache was not asked for.
+    /// The request is not a GET, or one of which nothing may be stored.
     Request,
     /// Its status is one that is never stored, or not without a lifetime of its own.
     Status,
@@ -53,8 +77,6 @@ pub enum Pass {
     NoStore,
     /// `private`.
     Private,
-    /// `no-cache`: it would have to be validated each time.
-    NoCache,
     /// The request carried Authorization or Cookie and the response does not say it may be shared.
     Credentials,
     /// It sets a cookie.
@@ -65,7 +87,7 @@ pub enum Pass {
     Cors,
     /// It varies by everything, or by credentials.
     Vary,
-    /// It is a part of something.
+    /// It is parts of something, or one that nobody asked for or that is not what it says.
     Partial,
     /// It has trailers.
     Trailers,
@@ -77,7 +99,7 @@ pub enum Pass {
     Length,
     /// One of its groups cannot be named: the route lacks a parameter, or there are too many.
     Groups,
-    /// It has no lifetime, or none is left.
+    /// It has no lifetime, or none is left, and nothing to validate it by.
     NoLifetime,
 }
 
@@ -90,7 +112,6 @@ impl Pass {
             Self::Malformed => "malformed",
             Self::NoStore => "no-store",
             Self::Private => "private",
-            Self::NoCache => "no-cache",
             Self::Credentials => "credentials",
             Self::SetCookie => "set-cookie",
             Self::Personal => "personal",
@@ -146,7 +167,7 @@ fn refusal(
 ) -> Option<Pass> {
     not_an_exchange_to_keep(request, response, policy)
         .or_else(|| not_to_be_shared(request, response, policy))
-        .or_else(|| not_to_be_kept_whole(response, received.max_body))
+        .or_else(|| not_to_be_kept_whole(request, response, received.max_body))
         .or_else(|| (!received.groups_known).then_some(Pass::Groups))
 }
 
@@ -156,25 +177,40 @@ fn not_an_exchange_to_keep(
     policy: &Policy,
 ) -> Option<Pass> {
     let directives = &response.directives;
-    // RFC 9111 §3: "the request method is understood by the cache". Of the methods only GET is. A
-    // response to a condition or a range of one client (304, 206) answers nobody else.
-    if request.method != MethodClass::Get
-        || request.bypass_reason().is_some()
-        || request.conditional
+    // RFC 9111 §3: "the request method is understood by the cache". GET is, and of POST that its response
+    // may stand for one to GET (RFC 9110 §9.3.3): whether this one does the caller knows, by its URI.
+    if !matches!(request.method, MethodClass::Get | MethodClass::Post)
+        || request
+            .bypass_reason()
+            .is_some_and(|reason| reason != Bypass::Method)
+        || request.directives.no_store
     {
         return Some(Pass::Request);
     }
     if directives.malformed {
         return Some(Pass::Malformed);
     }
-    // RFC 9111 §3: "the no-store cache directive is not present in the response".
-    if directives.no_store {
+    if forbids_storing(response) {
         return Some(Pass::NoStore);
     }
-    if !may_be_stored(response.status, names_a_lifetime(response), policy) {
+    if !may_be_stored(response, policy) {
         return Some(Pass::Status);
     }
+    // RFC 9110 §9.3.3: of POST only "when they include explicit freshness information".
+    if request.method == MethodClass::Post && (policy.is_guarded() || !names_a_lifetime(response)) {
+        return Some(Pass::Request);
+    }
     None
+}
+
+/// RFC 9111 §3: "the no-store cache directive is not present in the response", unless `must-understand`
+/// is and the status is understood; and where that is not, nothing is stored (§5.2.2.3).
+fn forbids_storing(response: &ResponseFacts) -> bool {
+    let directives = &response.directives;
+    match (directives.must_understand, is_understood(response.status)) {
+        (false, _) => directives.no_store,
+        (true, understood) => !understood,
+    }
 }
 
 fn not_to_be_shared(
@@ -187,18 +223,27 @@ fn not_to_be_shared(
     if directives.private {
         return Some(Pass::Private);
     }
-    // RFC 9111 §5.2.2.4: not to be used "without forwarding it for validation".
-    if directives.no_cache {
-        return Some(Pass::NoCache);
-    }
     // RFC 9111 §3.5 for Authorization; Cookie the same way (guarded).
-    if request.has_credentials()
-        && policy.separates_credentials()
-        && !directives.is_explicitly_shared()
+    let has_credentials = request.authorization || (request.cookie && policy.is_guarded());
+    if has_credentials
+        && policy.minds_credentials()
+        && !directives.is_explicitly_shared(policy.follows())
     {
         return Some(Pass::Credentials);
     }
-    // The RFC leaves Set-Cookie to the origin (§7.3); guarded.
+    // RFC 9111 §4.1: "*" always fails to match.
+    if response.vary == Vary::Any {
+        return Some(Pass::Vary);
+    }
+    match policy.follows() {
+        Profile::Guarded => about_one_client(response, policy),
+        Profile::Standard => None,
+    }
+}
+
+/// What the RFC leaves to the origin and its origin may not have thought of (guarded).
+fn about_one_client(response: &ResponseFacts, policy: &Policy) -> Option<Pass> {
+    // RFC 9111 §7.3.
     if response.sets_cookie {
         return Some(Pass::SetCookie);
     }
@@ -208,17 +253,18 @@ fn not_to_be_shared(
     if response.is_for_one_origin {
         return Some(Pass::Cors);
     }
-    // RFC 9111 §4.1: "*" always fails to match. A variant per credential is a private store in a
-    // shared one, unless the key keeps credentials apart anyway (guarded).
+    // A variant per credential is a private store in a shared one, unless the key keeps credentials apart
+    // anyway.
     let by_credentials =
         response.vary.names(&header::AUTHORIZATION) || response.vary.names(&header::COOKIE);
-    if response.vary == Vary::Any || (by_credentials && !policy.key().per_credential) {
-        return Some(Pass::Vary);
-    }
-    None
+    (by_credentials && !policy.key().per_credential).then_some(Pass::Vary)
 }
 
-fn not_to_be_kept_whole(response: &ResponseFacts, max_body: u64) -> Option<Pass> {
+fn not_to_be_kept_whole(
+    request: &RequestFacts,
+    response: &ResponseFacts,
+    max_body: u64,
+) -> Option<Pass> {
     match response.length {
         Length::Invalid => return Some(Pass::Length),
         Length::Declared(length) if length > max_body => return Some(Pass::TooLarge),
@@ -226,7 +272,7 @@ fn not_to_be_kept_whole(response: &ResponseFacts, max_body: u64) -> Option<Pass>
     }
     if response.header_bytes > MOST_HEADER_BYTES {
         Some(Pass::TooLarge)
-    } else if response.is_partial {
+    } else if is_odd_part(request, response.extent) {
         Some(Pass::Partial)
     } else if response.has_trailers {
         Some(Pass::Trailers)
@@ -237,54 +283,124 @@ fn not_to_be_kept_whole(response: &ResponseFacts, max_body: u64) -> Option<Pass>
     }
 }
 
-/// Which statuses are stored. With a lifetime of their own also 404 and 410; never those that this
-/// one request may have caused by its credentials, size, rate or form (guarded), and not yet 206.
-fn may_be_stored(status: StatusCode, names_a_lifetime: bool, policy: &Policy) -> bool {
-    match status.as_u16() {
-        200 | 203 | 204 | 300 | 301 | 308 => true,
+/// A part is kept where it was asked for and says which it is (RFC 9111 §3.3).
+fn is_odd_part(request: &RequestFacts, extent: Extent) -> bool {
+    match extent {
+        Extent::Whole => false,
+        Extent::Part(_) => !request.range,
+        Extent::Odd => true,
+    }
+}
+
+/// Whether the status, with what the response says of it, is one that is stored (RFC 9111 §3).
+fn may_be_stored(response: &ResponseFacts, policy: &Policy) -> bool {
+    let status = response.status;
+    match policy.follows() {
+        Profile::Guarded => may_be_stored_guarded(response, policy),
+        Profile::Standard => {
+            !is_never_stored(status)
+                && (is_heuristically_cacheable(status)
+                    || response.directives.public
+                    || names_a_lifetime(response))
+        }
+    }
+}
+
+/// With a lifetime of their own also 404 and 410; never those that this one request may have caused by
+/// its credentials, size, rate or form.
+fn may_be_stored_guarded(response: &ResponseFacts, policy: &Policy) -> bool {
+    match response.status.as_u16() {
+        200 | 203 | 204 | 206 | 300 | 301 | 308 => true,
         302 | 303 | 307 | 404 | 410 => {
-            names_a_lifetime && !matches!(policy.source(), Source::Overridden(_))
+            names_a_lifetime(response) && !matches!(policy.source(), Source::Overridden(_))
         }
         _ => false,
     }
+}
+
+/// Interim ones; 304, which is about what is stored; and those that RFC 6585 forbids to store.
+fn is_never_stored(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 100..=199 | 304 | 428 | 429 | 431 | 511)
+}
+
+/// The statuses of RFC 9110 §15 and those that this cache has rules for.
+fn is_understood(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200..=206 | 300..=305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505
+    )
 }
 
 fn names_a_lifetime(response: &ResponseFacts) -> bool {
     explicit_lifetime(response, SystemTime::UNIX_EPOCH).is_some()
 }
 
+/// So long what has ended is kept for validation, where there is something to validate it by; and for
+/// clients that take it stale.
+const KEPT: Duration = days(7);
+
 fn terms(response: &ResponseFacts, policy: &Policy, received: Received) -> Option<Terms> {
-    let lifetime = lifetime(response, policy, received.at)?;
     let initial_age = initial_age(response, received.at, received.delay);
-    let (while_revalidate, if_error) = windows(response, policy);
-    // The windows count from the end of the lifetime (RFC 5861 §3), also where that lies in the past.
+    let lifetime = lifetime(response, policy, received.at).unwrap_or(Duration::ZERO);
     let overdue = initial_age.saturating_sub(lifetime);
     let life = Life {
-        fresh: lifetime.saturating_sub(initial_age),
-        stale_while_revalidate: while_revalidate.saturating_sub(overdue),
-        stale_if_error: if_error.saturating_sub(overdue),
+        fresh: lifetime.saturating_sub(initial_age).min(LONGEST),
+        ..windows(response, policy, overdue)
     };
+    // RFC 9111 §5.2.2.4: not to be used without validation, ever.
+    let life = if response.directives.no_cache {
+        Life::default()
+    } else {
+        life
+    };
+    let is_of_use = life != Life::default() || response.has_validator;
+    let directives = &response.directives;
+    Some(Terms {
+        life: Life { kept: KEPT, ..life },
+        nature: Nature {
+            initial_age,
+            overdue,
+            shared_with_credentials: directives.is_explicitly_shared(policy.follows()),
+            forbids_stale: directives.forbids_stale(),
+            immutable: directives.immutable,
+            is_targeted: response.is_targeted,
+        },
+        vary: selecting(response, policy)?,
+        shared_at_once: !life.fresh.is_zero() || !life.stale_while_revalidate.is_zero(),
+        part: match response.extent {
+            Extent::Part(range) => Some(range),
+            Extent::Whole | Extent::Odd => None,
+        },
+        withheld: directives.withheld_fields().cloned().collect(),
+        length: length(response),
+    })
+    .filter(|_| is_of_use)
+}
+
+fn length(response: &ResponseFacts) -> Option<u64> {
+    match (response.extent, response.length) {
+        (Extent::Part(range), _) => range.span().map(|span| span.length()),
+        (_, Length::Declared(length)) => Some(length),
+        (_, Length::Undeclared | Length::Invalid) => None,
+    }
+}
+
+/// The request fields that select it. Where the key keeps credentials apart they need not select as well,
+/// and are not kept as text.
+fn selecting(response: &ResponseFacts, policy: &Policy) -> Option<Vec<HeaderName>> {
     let Vary::Fields(mut vary) = response.vary.clone() else {
         return None;
     };
-    // Where the key keeps credentials apart they need not select as well, and are not kept as text.
-    vary.retain(|name| name != header::AUTHORIZATION && name != header::COOKIE);
-    (life != Life::default()).then_some(Terms {
-        life,
-        initial_age,
-        vary,
-        shared_with_credentials: response.directives.is_explicitly_shared(),
-        length: match response.length {
-            Length::Declared(length) => Some(length),
-            Length::Undeclared | Length::Invalid => None,
-        },
-    })
+    if policy.key().per_credential {
+        vary.retain(|name| name != header::AUTHORIZATION && name != header::COOKIE);
+    }
+    Some(vary)
 }
 
 fn lifetime(response: &ResponseFacts, policy: &Policy, received: SystemTime) -> Option<Duration> {
     let explicit = explicit_lifetime(response, received);
     match policy.source() {
-        Source::Fields => explicit,
+        Source::Fields => explicit.or_else(|| heuristic_lifetime(response, received)),
         Source::Supplied(ttl) => explicit.or(Some(ttl)),
         Source::Overridden(ttl) => Some(ttl),
         Source::Off => None,
@@ -292,27 +408,30 @@ fn lifetime(response: &ResponseFacts, policy: &Policy, received: SystemTime) -> 
 }
 
 /// The stale windows: the response's own (RFC 5861), else the policy's, and none where the response
-/// forbids it (RFC 9111 §4.2.4).
-fn windows(response: &ResponseFacts, policy: &Policy) -> (Duration, Duration) {
+/// forbids it (RFC 9111 §4.2.4). They count from the end of the lifetime (RFC 5861 §3), also where that
+/// lies in the past.
+fn windows(response: &ResponseFacts, policy: &Policy, overdue: Duration) -> Life {
     let directives = &response.directives;
     if directives.forbids_stale() {
-        return (Duration::ZERO, Duration::ZERO);
+        return Life::default();
     }
-    let (revalidate, error) = policy.windows();
     let own = |window: Option<Duration>, supplied: Duration| {
         window
             .map_or(supplied, |window| window.min(policy.longest_stale()))
             .min(LONGEST)
+            .saturating_sub(overdue)
     };
-    (
-        own(directives.stale_while_revalidate, revalidate),
-        own(directives.stale_if_error, error),
-    )
+    let (revalidate, error) = policy.windows();
+    Life {
+        stale_while_revalidate: own(directives.stale_while_revalidate, revalidate),
+        stale_if_error: own(directives.stale_if_error, error),
+        ..Life::default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::response::Reading, *};
     use cache_core::policy::{hours, minutes, seconds};
     use http::{HeaderMap, HeaderValue, Method, Uri};
     use proptest::prelude::*;
@@ -335,9 +454,21 @@ mod tests {
         status: u16,
         response: &[(&str, &str)],
     ) -> Admission {
-        let request =
-            RequestFacts::read(&Method::GET, &Uri::from_static("/"), &map(request), false);
-        let response = ResponseFacts::read(StatusCode::from_u16(status).unwrap(), &map(response));
+        let profile = policy.follows();
+        let request = RequestFacts::read(
+            &Method::GET,
+            &Uri::from_static("/"),
+            &map(request),
+            false,
+            profile,
+        );
+        let reading = Reading {
+            profile,
+            targets: &[],
+            received: SystemTime::UNIX_EPOCH,
+        };
+        let status = StatusCode::from_u16(status).unwrap();
+        let response = ResponseFacts::read(status, &map(response), reading);
         let received = Received {
             at: SystemTime::UNIX_EPOCH,
             delay: Duration::ZERO,
@@ -404,6 +535,7 @@ mod tests {
                 terms.life,
                 Life {
                     fresh: seconds(9),
+                    kept: KEPT,
                     ..Life::default()
                 },
                 "{directive}"
@@ -468,7 +600,9 @@ mod tests {
             if let Admission::Store(terms) = decide(&Policy::ttl(hours(1)), request, status, &response) {
                 let all = lines.join(",").to_ascii_lowercase();
                 let unquoted = all.replace("ext=\"no-store\"", "");
-                prop_assert!(!set && !unquoted.contains("no-store") && !all.contains("private") && !all.contains("no-cache"));
+                prop_assert!(!set && !unquoted.contains("no-store") && !all.replace("private=\"x\"", "").contains("private"));
+                let kept_only = terms.life == Life { kept: KEPT, ..Life::default() };
+                prop_assert!(!all.contains("no-cache") || kept_only);
                 prop_assert!(!cookie || all.contains("public") || all.contains("s-maxage"));
                 prop_assert!(terms.life.fresh <= LONGEST);
                 prop_assert!(status < 400 || status == 404 || status == 410);

@@ -3,7 +3,7 @@
 //! It says what the cache did and why, never the key, the host or an error's text.
 
 use super::{admit::Pass, request::Bypass};
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use std::{
     fmt::{self, Write as _},
     sync::OnceLock,
@@ -26,6 +26,8 @@ pub enum Decision {
     Forward {
         /// Why.
         why: Forwarded,
+        /// The status that came back, where the client got another.
+        status: Option<StatusCode>,
         /// Whether the answer was to another request; `Some(false)` where that was tried in vain.
         collapsed: Option<bool>,
         /// What became of the answer.
@@ -42,6 +44,8 @@ pub enum Ground {
     WhileRevalidate,
     /// It is stale, and the origin failed.
     IfError,
+    /// It is stale, and the client takes it so.
+    MaxStale,
 }
 
 /// Why a request was forwarded (RFC 9211 §2.2).
@@ -57,6 +61,10 @@ pub enum Forwarded {
     Request,
     /// What was stored is stale.
     Stale,
+    /// What was stored is a part, and not the one.
+    Partial,
+    /// Its method asks for more than what is stored.
+    Method,
 }
 
 impl Forwarded {
@@ -68,6 +76,8 @@ impl Forwarded {
             Self::Miss => "miss",
             Self::Request => "request",
             Self::Stale => "stale",
+            Self::Partial => "partial",
+            Self::Method => "method",
         }
     }
 }
@@ -179,6 +189,7 @@ impl fmt::Display for Parameters {
                     Ground::Fresh => "L1",
                     Ground::WhileRevalidate => "swr",
                     Ground::IfError => "stale-if-error",
+                    Ground::MaxStale => "max-stale",
                 };
                 write!(f, ";hit;ttl={};detail={detail}", ttl.0)
             }
@@ -186,10 +197,14 @@ impl fmt::Display for Parameters {
             Decision::Bypass(reason) => write!(f, ";fwd=bypass;detail={}", reason.as_str()),
             Decision::Forward {
                 why,
+                status,
                 collapsed,
                 then,
             } => {
                 write!(f, ";fwd={}", why.as_str())?;
+                if let Some(status) = status {
+                    write!(f, ";fwd-status={}", status.as_u16())?;
+                }
                 match then {
                     Then::Stored { ttl } if collapsed != Some(true) => {
                         write!(f, ";ttl={};stored", ttl.0)?
@@ -274,6 +289,7 @@ mod tests {
         let ttl = Ttl::left(Duration::from_millis(376_900));
         let forward = |collapsed, then| Decision::Forward {
             why: Forwarded::UriMiss,
+            status: None,
             collapsed,
             then,
         };
@@ -310,6 +326,15 @@ mod tests {
             (
                 forward(Some(false), Then::Passed(Pass::SetCookie)),
                 "cache-tower;fwd=uri-miss;collapsed=?0;detail=set-cookie",
+            ),
+            (
+                Decision::Forward {
+                    why: Forwarded::Stale,
+                    status: Some(StatusCode::NOT_MODIFIED),
+                    collapsed: None,
+                    then: Then::Stored { ttl },
+                },
+                "cache-tower;fwd=stale;fwd-status=304;ttl=376;stored",
             ),
             (Decision::Bypass(Bypass::Method), "cache-tower;fwd=method"),
             (

@@ -1,7 +1,8 @@
 //! How long a response is fresh, and how old it is (RFC 9111 §4.2).
 
 use super::response::{Expires, ResponseFacts};
-use cache_core::policy::LONGEST;
+use cache_core::policy::days;
+use http::StatusCode;
 use std::time::{Duration, SystemTime};
 
 /// The lifetime a response gives itself (RFC 9111 §4.2.1); the first rule that applies decides.
@@ -19,7 +20,30 @@ pub fn explicit_lifetime(response: &ResponseFacts, received: SystemTime) -> Opti
         .s_maxage
         .or(directives.max_age)
         .or_else(from_expires)
-        .map(|lifetime| lifetime.min(LONGEST))
+}
+
+/// A heuristic lifetime is a week at most.
+pub const LONGEST_HEURISTIC: Duration = days(7);
+
+/// A tenth of the time that the response had not changed for when it was made (RFC 9111 §4.2.2), for a
+/// status that is heuristically cacheable (RFC 9110 §15.1), or any by `public`.
+pub fn heuristic_lifetime(response: &ResponseFacts, received: SystemTime) -> Option<Duration> {
+    let may = response.directives.public || is_heuristically_cacheable(response.status);
+    let modified = response.last_modified.filter(|_| may)?;
+    let unchanged = response
+        .date
+        .unwrap_or(received)
+        .duration_since(modified)
+        .ok()?;
+    Some((unchanged / 10).min(LONGEST_HEURISTIC))
+}
+
+/// RFC 9110 §15.1.
+pub fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
 }
 
 /// How old a response was when it was received (RFC 9111 §4.2.3, `corrected_initial_age`).
@@ -36,8 +60,9 @@ pub fn initial_age(response: &ResponseFacts, received: SystemTime, delay: Durati
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+    use super::{super::response::Reading, *};
+    use crate::policy::Profile;
+    use http::{HeaderMap, HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     fn facts(lines: &[(&'static str, &str)]) -> ResponseFacts {
@@ -50,7 +75,15 @@ mod tests {
                 )
             })
             .collect();
-        ResponseFacts::read(StatusCode::OK, &headers)
+        ResponseFacts::read(StatusCode::OK, &headers, reading(Profile::Guarded))
+    }
+
+    fn reading(profile: Profile) -> Reading<'static> {
+        Reading {
+            profile,
+            targets: &[],
+            received: at(0),
+        }
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -103,8 +136,41 @@ mod tests {
                 "{lines:?}"
             );
         }
-        let twice = facts(&[("expires", ONE), ("expires", ONE), ("date", NOON)]);
+        let twice = facts(&[("expires", ONE), ("expires", NOON), ("date", NOON)]);
         assert_eq!(explicit_lifetime(&twice, at(0)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_heuristic_lifetime_is_a_tenth_of_the_time_since_the_last_change() {
+        let heuristic = |status: u16, lines: &[(&'static str, &str)]| {
+            let mut facts = facts(lines);
+            facts.status = StatusCode::from_u16(status).unwrap();
+            heuristic_lifetime(&facts, at(13 * 3600)).map(|lifetime| lifetime.as_secs())
+        };
+        let dated = [("last-modified", NOON), ("date", ONE)];
+        assert_eq!(heuristic(200, &dated), Some(360));
+        assert_eq!(heuristic(410, &dated), Some(360));
+        assert_eq!(heuristic(302, &dated), None);
+        let public = [dated[0], dated[1], ("cache-control", "public")];
+        assert_eq!(heuristic(302, &public), Some(360));
+        assert_eq!(
+            heuristic(200, &dated[..1]),
+            Some(360),
+            "since it was received"
+        );
+        assert_eq!(
+            heuristic(200, &[("last-modified", ONE), ("date", NOON)]),
+            None
+        );
+        assert_eq!(
+            heuristic(200, &[("last-modified", "yesterday"), ("date", ONE)]),
+            None
+        );
+        let old = [
+            ("last-modified", "Sun, 01 Jan 1950 00:00:00 GMT"),
+            ("date", ONE),
+        ];
+        assert_eq!(heuristic(200, &old), Some(7 * 24 * 3600));
     }
 
     #[test]
@@ -157,7 +223,7 @@ mod tests {
                 ("age", &age.to_string()), ("cache-control", &format!("max-age={max_age}")), ("date", &date), ("expires", &date),
             ]);
             let lifetime = explicit_lifetime(&response, at(received)).unwrap();
-            prop_assert_eq!(lifetime, Duration::from_secs(max_age.min(1 << 31)).min(LONGEST));
+            prop_assert_eq!(lifetime, Duration::from_secs(max_age.min(1 << 31)));
             let initial = initial_age(&response, at(received), Duration::from_secs(delay));
             prop_assert!(initial >= Duration::from_secs(age.min(1 << 31)).min(initial));
         }

@@ -97,7 +97,7 @@ fn write_uri(
 }
 
 /// RFC 3986 §6.2.3 and RFC 9110 §4.2.3.
-pub(super) fn without_default_port<'a>(scheme: &str, authority: &'a [u8]) -> &'a [u8] {
+pub(crate) fn without_default_port<'a>(scheme: &str, authority: &'a [u8]) -> &'a [u8] {
     let port: &[u8] = if scheme.eq_ignore_ascii_case("https") {
         b":443"
     } else {

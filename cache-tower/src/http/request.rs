@@ -1,6 +1,7 @@
 //! What of a request matters to a cache, read in one pass over its fields.
 
 use super::{cache_control::RequestDirectives, key::without_default_port, text::members};
+use crate::policy::Profile;
 use http::{HeaderMap, Method, Uri, header, uri::Authority};
 
 /// Why a request goes past the cache, unasked and unstored.
@@ -18,11 +19,9 @@ pub enum Bypass {
     MethodOverride,
     /// The URI and the Host field name different authorities, or there are several.
     Authority,
-    /// It asks for a part (RFC 9110 §14).
-    Range,
-    /// It has a precondition that only the origin can evaluate (RFC 9110 §13.1).
+    /// It has a precondition that what is stored is not known to meet (RFC 9110 §13.1.1, §13.1.4).
     Precondition,
-    /// `no-store`, or a Cache-Control that does not parse.
+    /// `no-store`, or a Cache-Control that does not parse, and nothing stored answers it.
     NoStore,
     /// Its key would be longer than a key may be.
     KeyTooLong,
@@ -30,14 +29,13 @@ pub enum Bypass {
 
 impl Bypass {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::Method,
         Self::Policy,
         Self::Body,
         Self::Upgrade,
         Self::MethodOverride,
         Self::Authority,
-        Self::Range,
         Self::Precondition,
         Self::NoStore,
         Self::KeyTooLong,
@@ -52,7 +50,6 @@ impl Bypass {
             Self::Upgrade => "upgrade",
             Self::MethodOverride => "method-override",
             Self::Authority => "authority",
-            Self::Range => "range",
             Self::Precondition => "precondition",
             Self::NoStore => "no-store",
             Self::KeyTooLong => "key-too-long",
@@ -69,6 +66,8 @@ pub enum MethodClass {
     Head,
     /// Safe by RFC 9110 §9.2.1, but nothing a cache answers: OPTIONS and TRACE.
     OtherSafe,
+    /// POST: it may change something, and its response may answer a later GET (RFC 9110 §9.3.3).
+    Post,
     /// Everything else, the unknown included: it may change something.
     Unsafe,
 }
@@ -80,8 +79,14 @@ impl MethodClass {
             Method::GET => Self::Get,
             Method::HEAD => Self::Head,
             Method::OPTIONS | Method::TRACE => Self::OtherSafe,
+            Method::POST => Self::Post,
             _ => Self::Unsafe,
         }
+    }
+
+    /// Whether it may change something (RFC 9110 §9.2.1).
+    pub fn is_unsafe(self) -> bool {
+        matches!(self, Self::Post | Self::Unsafe)
     }
 }
 
@@ -98,6 +103,10 @@ pub struct RequestFacts {
     pub forwarded: bool,
     /// It carries If-None-Match or If-Modified-Since.
     pub conditional: bool,
+    /// It carries If-Match or If-Unmodified-Since.
+    pub precondition: bool,
+    /// It asks for a part (RFC 9110 §14.2).
+    pub range: bool,
     /// The URI and the Host field name different authorities, or there are several.
     pub authorities_disagree: bool,
     /// Its cache directives.
@@ -108,13 +117,21 @@ pub struct RequestFacts {
 impl RequestFacts {
     /// Reads a request. `uri` is the one the client sent; `has_body` says what the framework knows of
     /// a body that no field announces.
-    pub fn read(method: &Method, uri: &Uri, headers: &HeaderMap, has_body: bool) -> Self {
+    pub fn read(
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        has_body: bool,
+        profile: Profile,
+    ) -> Self {
         let mut facts = Self {
             method: MethodClass::of(method),
             authorization: false,
             cookie: false,
             forwarded: false,
             conditional: false,
+            precondition: false,
+            range: false,
             authorities_disagree: false,
             directives: RequestDirectives::default(),
             bypass: None,
@@ -130,13 +147,30 @@ impl RequestFacts {
             facts.field(name.as_str(), value.as_bytes(), &mut seen);
         }
         facts.authority(uri, &seen);
-        facts.cache_control(headers, &seen);
+        facts.cache_control(headers, &seen, profile);
         facts
     }
 
     /// Why the cache is not asked, if it is not.
     pub fn bypass_reason(&self) -> Option<Bypass> {
         self.bypass
+    }
+
+    /// It asks for a representation as it is, without conditions.
+    pub fn is_plain(&self) -> bool {
+        !self.conditional && !self.precondition && !self.range
+    }
+
+    /// The GET that asks for the same and is plain: what is stored of a response answers it.
+    #[must_use]
+    pub fn as_plain_get(self) -> Self {
+        Self {
+            method: MethodClass::Get,
+            conditional: false,
+            precondition: false,
+            range: false,
+            ..self
+        }
     }
 
     /// It carries something that names a client.
@@ -159,8 +193,9 @@ impl RequestFacts {
             }
             "cache-control" => seen.cache_control = true,
             "pragma" => seen.pragma_no_cache |= has_no_cache(value),
-            "range" | "if-range" => self.bypass(Bypass::Range),
-            "if-match" | "if-unmodified-since" => self.bypass(Bypass::Precondition),
+            // For GET alone (RFC 9110 §14.2).
+            "range" => self.range = self.method == MethodClass::Get,
+            "if-match" | "if-unmodified-since" => self.precondition = true,
             "if-none-match" | "if-modified-since" => self.conditional = true,
             "content-length" if value != b"0" => self.bypass(Bypass::Body),
             "transfer-encoding" => self.bypass(Bypass::Body),
@@ -186,13 +221,13 @@ impl RequestFacts {
         }
     }
 
-    fn cache_control(&mut self, headers: &HeaderMap, seen: &Seen<'_>) {
+    fn cache_control(&mut self, headers: &HeaderMap, seen: &Seen<'_>, profile: Profile) {
         if seen.cache_control {
             let lines = headers
                 .get_all(header::CACHE_CONTROL)
                 .iter()
                 .map(|line| line.as_bytes());
-            self.directives = RequestDirectives::parse(lines);
+            self.directives = RequestDirectives::parse(lines, profile);
         } else {
             self.directives.no_cache = seen.pragma_no_cache;
         }
@@ -264,6 +299,7 @@ mod tests {
             &Uri::from_static(uri),
             &headers,
             false,
+            Profile::Guarded,
         )
     }
 
@@ -292,12 +328,6 @@ mod tests {
             (("x-http-method-override", "DELETE"), Bypass::MethodOverride),
             (("x-http-method", "DELETE"), Bypass::MethodOverride),
             (("x-method-override", "DELETE"), Bypass::MethodOverride),
-            (("range", "bytes=0-3"), Bypass::Range),
-            (("if-match", "\"a\""), Bypass::Precondition),
-            (
-                ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
-                Bypass::Precondition,
-            ),
         ] {
             assert_eq!(
                 read("GET", "/", &[line]).bypass_reason(),

@@ -1,7 +1,10 @@
 //! What of a response matters to a cache, read in one pass over its fields.
 
-use super::{cache_control::ResponseDirectives, text, vary::Vary};
-use http::{HeaderMap, StatusCode, header};
+use super::{
+    cache_control::ResponseDirectives, date, range::ContentRange, targeted, text, vary::Vary,
+};
+use crate::policy::Profile;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use std::time::{Duration, SystemTime};
 
 /// The facts of a response's head.
@@ -13,18 +16,26 @@ use std::time::{Duration, SystemTime};
 pub struct ResponseFacts {
     /// Its status.
     pub status: StatusCode,
-    /// Its Cache-Control.
+    /// Its Cache-Control, or the targeted field that takes its place (RFC 9213).
     pub directives: ResponseDirectives,
+    /// The directives are those of a targeted field.
+    pub is_targeted: bool,
     /// Its Vary.
     pub vary: Vary,
     /// Date, where there is one and it parses.
     pub date: Option<SystemTime>,
-    /// Expires.
+    /// Expires, unless a targeted field takes its place.
     pub expires: Expires,
+    /// Last-Modified, where there is one and it parses.
+    pub last_modified: Option<SystemTime>,
+    /// It has something to validate it by: ETag, or Last-Modified.
+    pub has_validator: bool,
     /// Age, zero where there is none.
     pub age: Duration,
     /// Content-Length.
     pub length: Length,
+    /// How much of its representation it holds.
+    pub extent: Extent,
     /// The bytes of all fields.
     pub header_bytes: usize,
     /// It sets a cookie.
@@ -33,14 +44,34 @@ pub struct ResponseFacts {
     pub is_personal: bool,
     /// It names one origin that may read it, without saying that it varies by origin.
     pub is_for_one_origin: bool,
-    /// It is one part of something: Content-Range.
-    pub is_partial: bool,
     /// It announces trailers.
     pub has_trailers: bool,
     /// It switches protocols.
     pub upgrades: bool,
     /// It is a stream that does not end by itself, or one in a protocol of its own.
     pub is_stream: bool,
+}
+
+/// How a response is to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// How closely.
+    pub profile: Profile,
+    /// The targeted fields that are looked for, in order (RFC 9213 §2.1).
+    pub targets: &'a [HeaderName],
+    /// When it was received: by then the two digits of some dates are read (RFC 9110 §5.6.7).
+    pub received: SystemTime,
+}
+
+/// How much of a representation a response holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// One part (206 with one Content-Range).
+    Part(ContentRange),
+    /// Several, or one of which it does not say rightly which: it answers nobody else.
+    Odd,
 }
 
 /// The Expires field (RFC 9111 §5.3).
@@ -50,7 +81,7 @@ pub enum Expires {
     Absent,
     /// The date.
     At(SystemTime),
-    /// Something that is no date, or several lines: in the past.
+    /// Something that is no date, or several that differ: in the past.
     Past,
 }
 
@@ -67,41 +98,51 @@ pub enum Length {
 
 impl ResponseFacts {
     /// Reads a response's head.
-    pub fn read(status: StatusCode, headers: &HeaderMap) -> Self {
-        let lines = headers
-            .get_all(header::CACHE_CONTROL)
-            .iter()
-            .map(|line| line.as_bytes());
+    pub fn read(status: StatusCode, headers: &HeaderMap, reading: Reading<'_>) -> Self {
+        let targeted = targeted::read(reading.targets, headers);
+        let is_targeted = targeted.is_some();
         let vary = Vary::parse(headers);
         let is_for_one_origin = !vary.names(&header::ORIGIN) && names_one_origin(headers);
+        let date = |name| single_date(headers, name, reading.received);
+        let last_modified = date(header::LAST_MODIFIED);
         let mut facts = Self {
             status,
-            directives: ResponseDirectives::parse(lines),
+            directives: targeted.unwrap_or_else(|| cache_control(headers, reading.profile)),
+            is_targeted,
             vary,
-            date: headers
-                .get(header::DATE)
-                .and_then(|date| parse_date(date.as_bytes())),
-            expires: expires(headers),
+            date: date(header::DATE),
+            expires: if is_targeted {
+                Expires::Absent
+            } else {
+                expires(headers, reading)
+            },
+            last_modified,
+            has_validator: last_modified.is_some() || headers.contains_key(header::ETAG),
             age: age(headers),
             length: Length::Undeclared,
+            extent: Extent::Whole,
             header_bytes: 0,
             sets_cookie: false,
             is_personal: false,
             is_for_one_origin,
-            is_partial: false,
             has_trailers: false,
             upgrades: status == StatusCode::SWITCHING_PROTOCOLS,
             is_stream: false,
         };
         for (name, value) in headers {
             facts.header_bytes += name.as_str().len() + value.len();
-            facts.field(name.as_str(), value.as_bytes());
+            facts.field(name, value.as_bytes());
         }
+        facts.extent = extent(status, headers, facts.length);
         facts
     }
 
-    fn field(&mut self, name: &str, value: &[u8]) {
-        match name {
+    fn field(&mut self, name: &HeaderName, value: &[u8]) {
+        // What it says is for one client alone is not stored, and so says nothing of the rest.
+        if self.directives.withheld_fields().any(|field| field == name) {
+            return;
+        }
+        match name.as_str() {
             "content-length" => self.length = self.length.with(value),
             "set-cookie" | "set-cookie2" => self.sets_cookie = true,
             "www-authenticate"
@@ -121,7 +162,6 @@ impl ResponseFacts {
                     .windows(7)
                     .any(|part| part == b"'nonce-");
             }
-            "content-range" => self.is_partial = true,
             "trailer" => self.has_trailers = true,
             "upgrade" => self.upgrades = true,
             "content-type" => self.is_stream = is_stream(value),
@@ -160,17 +200,51 @@ fn is_stream(content_type: &[u8]) -> bool {
         || essence.starts_with(b"application/connect+")
 }
 
-/// An HTTP-date in any of its three forms (RFC 9110 §5.6.7).
-pub(super) fn parse_date(value: &[u8]) -> Option<SystemTime> {
-    httpdate::parse_http_date(std::str::from_utf8(text::trim(value)).ok()?).ok()
+fn cache_control(headers: &HeaderMap, profile: Profile) -> ResponseDirectives {
+    let lines = headers.get_all(header::CACHE_CONTROL).iter();
+    ResponseDirectives::parse(lines.map(|line| line.as_bytes()), profile)
 }
 
-fn expires(headers: &HeaderMap) -> Expires {
-    let mut lines = headers.get_all(header::EXPIRES).iter();
-    match (lines.next(), lines.next()) {
-        (None, _) => Expires::Absent,
-        (Some(only), None) => parse_date(only.as_bytes()).map_or(Expires::Past, Expires::At),
-        _ => Expires::Past,
+/// The first line of a field as a date (RFC 9110 §5.6.7).
+fn single_date(headers: &HeaderMap, name: HeaderName, received: SystemTime) -> Option<SystemTime> {
+    date::parse(headers.get(name)?.as_bytes(), received)
+}
+
+/// Of several lines the first counts, or the response is stale (RFC 9111 §4.2.1).
+fn expires(headers: &HeaderMap, reading: Reading<'_>) -> Expires {
+    let lines = headers.get_all(header::EXPIRES);
+    let mut rest = lines.iter();
+    let Some(first) = rest.next() else {
+        return Expires::Absent;
+    };
+    if reading.profile == Profile::Guarded && rest.any(|line| line != first) {
+        return Expires::Past;
+    }
+    // RFC 9111 §5.3: what is no date, "especially the value "0"", is in the past.
+    date::parse(first.as_bytes(), reading.received).map_or(Expires::Past, Expires::At)
+}
+
+fn extent(status: StatusCode, headers: &HeaderMap, length: Length) -> Extent {
+    let mut ranges = headers.get_all(header::CONTENT_RANGE).iter();
+    match (status, ranges.next(), ranges.next()) {
+        (StatusCode::PARTIAL_CONTENT, Some(only), None) => part(only.as_bytes(), length),
+        (StatusCode::PARTIAL_CONTENT, ..) | (_, Some(_), _) => Extent::Odd,
+        (_, None, _) => Extent::Whole,
+    }
+}
+
+/// Content-Range must name the bytes that the body holds (RFC 9110 §14.4).
+fn part(range: &[u8], length: Length) -> Extent {
+    let Some(range) = ContentRange::parse(range) else {
+        return Extent::Odd;
+    };
+    let Some(span) = range.span() else {
+        return Extent::Odd;
+    };
+    match length {
+        Length::Declared(length) if length != span.length() => Extent::Odd,
+        Length::Invalid => Extent::Odd,
+        Length::Declared(_) | Length::Undeclared => Extent::Part(range),
     }
 }
 
