@@ -11,7 +11,7 @@ use crate::{
         range::{ContentRange, Span},
         request::MethodClass,
         shape::Fit,
-        validator::{Freshening, Strong, Validators, freshening},
+        validator::{Freshening, Validators, freshening},
     },
     policy::Policy,
     stored::{Body, Stored, StoredResponse},
@@ -129,7 +129,7 @@ impl Ask {
         let range = ContentRange::parse(part.get(header::CONTENT_RANGE)?.as_bytes())?;
         let fits = range.span() == Some(*gap)
             && range.complete() == parts.complete_length()
-            && freshening(stored.headers(), part, now) == Freshening::Strong;
+            && Validators::read(stored.headers(), now).shares_strong(&Validators::read(part, now));
         let (before, after) = parts.around_gap()?;
         fits.then(|| Completed {
             stored,
@@ -175,11 +175,7 @@ fn about(
 
 /// As it is sent in If-Range (RFC 9110 §13.1.5).
 fn strong_validator(stored: &StoredResponse, now: SystemTime) -> Option<HeaderValue> {
-    let validators = Validators::read(stored.headers(), now);
-    match validators.strong()? {
-        Strong::Tag(_) => validators.etag().cloned(),
-        Strong::Modified(_) => validators.last_modified().cloned(),
-    }
+    Validators::read(stored.headers(), now).strong().cloned()
 }
 
 fn is_still_stored(

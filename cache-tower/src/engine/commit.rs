@@ -9,7 +9,7 @@ use crate::{
         fields::freshened,
         key::LONGEST_KEY,
         range::{ContentRange, Segments},
-        validator::{Freshening, freshening},
+        validator::Validators,
         vary::{MOST_FIELDS, content_language, write_selecting, write_selecting_language},
     },
     policy::Profile,
@@ -259,7 +259,8 @@ impl Keep {
             return None;
         };
         let fields = self.head.fields();
-        if freshening(stored.headers(), &fields, self.head.received()) != Freshening::Strong {
+        let validators = |headers| Validators::read(headers, self.head.received());
+        if !validators(stored.headers()).shares_strong(&validators(&fields)) {
             return None;
         }
         let union = match stored.body() {

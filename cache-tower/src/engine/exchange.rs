@@ -56,6 +56,8 @@ pub(super) struct Exchange {
     ticket: Ticket,
     collapsed: Option<bool>,
     ask: Ask,
+    /// The response was judged by a targeted field, which is not passed on.
+    is_targeted: bool,
     forwarded: Moment,
     /// What the request has, for the fields that the response says it varies by.
     request_headers: Arc<HeaderMap>,
@@ -94,6 +96,7 @@ impl Exchange {
             ticket,
             collapsed,
             ask,
+            is_targeted: false,
             forwarded,
             request_headers,
         }
@@ -233,6 +236,7 @@ impl Exchange {
             &parts.headers,
             self.shared.reading(&self.policy, received.at),
         );
+        self.is_targeted = facts.is_targeted;
         let groups = self.groups(policy, groups, &parts.headers);
         let received = Received {
             groups_known: groups.is_some(),
@@ -550,6 +554,11 @@ impl Exchange {
                 then,
             };
             append_status(&mut parts.headers, status.value(decision));
+        }
+        if self.is_targeted {
+            for name in &self.shared.targets {
+                parts.headers.remove(name);
+            }
         }
         if self.plan.depth > 0 {
             nested::mark_decided(&mut parts.extensions, &self.shared.store);

@@ -59,34 +59,33 @@ pub fn evaluate(request: &HeaderMap, stored: Stored<'_>, now: SystemTime) -> Ver
 
 /// Whether the stored response is the version that the request is about.
 fn is_meant(request: &HeaderMap, stored: Stored<'_>, now: SystemTime) -> bool {
-    let validators = Validators::read(stored.headers, now);
     if request.contains_key(header::IF_MATCH) {
-        is_star(request, &header::IF_MATCH) || {
-            let is_stored =
-                |tag: Tag<'_>| validators.tag().is_some_and(|t| t.matches_strongly(tag));
-            lists(request, &header::IF_MATCH, is_stored)
-        }
-    } else if request.contains_key(header::IF_UNMODIFIED_SINCE) {
-        let since = sole_date(request, &header::IF_UNMODIFIED_SINCE, now);
-        is_not_after(validators.modified(), since)
-    } else {
-        true
+        return names(request, &header::IF_MATCH, stored, |stored, listed| {
+            stored.matches_strongly(listed)
+        });
     }
+    let since = || sole_date(request, &header::IF_UNMODIFIED_SINCE, now);
+    let modified = || Validators::read(stored.headers, now).modified();
+    !request.contains_key(header::IF_UNMODIFIED_SINCE) || is_not_after(modified(), since())
 }
 
 /// Whether the client has the stored version already.
 fn is_known(request: &HeaderMap, stored: Stored<'_>, now: SystemTime) -> bool {
-    let validators = Validators::read(stored.headers, now);
     if request.contains_key(header::IF_NONE_MATCH) {
-        is_star(request, &header::IF_NONE_MATCH) || {
-            let is_stored = |tag: Tag<'_>| validators.tag().is_some_and(|t| t.matches_weakly(tag));
-            lists(request, &header::IF_NONE_MATCH, is_stored)
-        }
-    } else {
-        let since = sole_date(request, &header::IF_MODIFIED_SINCE, now);
-        let date = || sole_date(stored.headers, &header::DATE, now).unwrap_or(stored.received);
-        is_not_after(Some(validators.modified().unwrap_or_else(date)), since)
+        return names(request, &header::IF_NONE_MATCH, stored, |stored, listed| {
+            stored.matches_weakly(listed)
+        });
     }
+    let since = sole_date(request, &header::IF_MODIFIED_SINCE, now);
+    since.is_some() && is_not_after(Some(last_changed(stored, now)), since)
+}
+
+/// Last-Modified, or the nearest to it that there is (RFC 9111 §4.3.2).
+fn last_changed(stored: Stored<'_>, now: SystemTime) -> SystemTime {
+    Validators::read(stored.headers, now)
+        .modified()
+        .or_else(|| sole_date(stored.headers, &header::DATE, now))
+        .unwrap_or(stored.received)
 }
 
 fn is_not_after(modified: Option<SystemTime>, since: Option<SystemTime>) -> bool {
@@ -128,6 +127,18 @@ fn sole_date(headers: &HeaderMap, name: &HeaderName, now: SystemTime) -> Option<
 /// A `*` among other members is malformed (RFC 9110 §13.1.1, §13.1.2).
 fn is_star(request: &HeaderMap, name: &HeaderName) -> bool {
     sole(request, name) == Some(b"*")
+}
+
+/// Whether the field is `*`, or lists the stored tag.
+fn names(
+    request: &HeaderMap,
+    name: &HeaderName,
+    stored: Stored<'_>,
+    matches: impl Fn(Tag<'_>, Tag<'_>) -> bool,
+) -> bool {
+    is_star(request, name)
+        || etag(stored.headers)
+            .is_some_and(|(_, tag)| lists(request, name, |listed| matches(tag, listed)))
 }
 
 /// Whether any tag of any line fits. Each line counts as a member too, for a stored value that is

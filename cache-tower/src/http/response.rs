@@ -1,7 +1,8 @@
 //! What of a response matters to a cache, read in one pass over its fields.
 
 use super::{
-    cache_control::ResponseDirectives, date, range::ContentRange, targeted, text, vary::Vary,
+    cache_control::ResponseDirectives, date, range::ContentRange, targeted, text,
+    validator::Validators, vary::Vary,
 };
 use crate::policy::Profile;
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -117,7 +118,7 @@ impl ResponseFacts {
                 expires(headers, reading)
             },
             last_modified,
-            has_validator: last_modified.is_some() || headers.contains_key(header::ETAG),
+            has_validator: Validators::read(headers, reading.received).is_any(),
             age: age(headers),
             length: Length::Undeclared,
             extent: Extent::Whole,

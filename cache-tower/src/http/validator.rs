@@ -93,6 +93,10 @@ impl<'a> Tag<'a> {
         }
     }
 
+    fn is_strong(self) -> bool {
+        matches!(self, Self::Entity(tag) if !tag.is_weak)
+    }
+
     /// Nothing, or what a server might read as `*`: it would match whatever is current for ever.
     fn is_useless(self) -> bool {
         match self {
@@ -123,18 +127,6 @@ pub struct Validators<'a> {
     etag: Option<(&'a HeaderValue, Tag<'a>)>,
     last_modified: Option<(&'a HeaderValue, SystemTime)>,
     is_date_apart: bool,
-}
-
-/// A validator that changes with every change of the content (RFC 9110 §8.8.1).
-///
-/// Two responses for one URI whose strong validators are equal hold the same bytes, or parts of the
-/// same bytes (RFC 9111 §3.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strong<'a> {
-    /// An entity tag that is not weak.
-    Tag(EntityTag<'a>),
-    /// A modification date that can be told to be strong.
-    Modified(SystemTime),
 }
 
 impl<'a> Validators<'a> {
@@ -187,24 +179,28 @@ impl<'a> Validators<'a> {
         self.modified().filter(|_| self.is_date_apart)
     }
 
-    /// The strong validator: of a response with an ETag that, or none.
+    /// The value of the strong validator, as If-Range wants it: ETag where there is one, or else
+    /// Last-Modified (RFC 9110 §13.1.5).
     ///
     /// Beside an ETag the date proves nothing. The tag is the more exact of the two, and where it is
     /// weak, the origin itself does not promise the same bytes.
-    pub fn strong(&self) -> Option<Strong<'a>> {
+    pub fn strong(&self) -> Option<&'a HeaderValue> {
         match self.tag() {
-            Some(Tag::Entity(tag)) if !tag.is_weak => Some(Strong::Tag(tag)),
-            Some(_) => None,
-            None => self.strongly_modified().map(Strong::Modified),
+            Some(tag) => self.etag().filter(|_| tag.is_strong()),
+            None => self.last_modified().filter(|_| self.is_date_apart),
         }
     }
 
-    fn has(&self, strong: Strong<'_>) -> bool {
-        match strong {
-            Strong::Tag(tag) => self
-                .tag()
-                .is_some_and(|own| own.matches_strongly(Tag::Entity(tag))),
-            Strong::Modified(modified) => self.strongly_modified() == Some(modified),
+    /// Whether these, of a stored response, and those of a later one are the same and strong: then
+    /// the two hold the same bytes, or parts of the same (RFC 9111 §3.4).
+    ///
+    /// It is by the Date of the stored one that a modification date is known to be strong (RFC 9110
+    /// §8.8.2.2).
+    pub fn shares_strong(&self, later: &Validators<'_>) -> bool {
+        match (self.tag(), later.tag()) {
+            (Some(tag), Some(later)) => tag.matches_strongly(later),
+            (None, None) => self.is_date_apart && self.modified() == later.modified(),
+            _ => false,
         }
     }
 
@@ -273,13 +269,15 @@ impl Freshening {
 pub fn freshening(stored: &HeaderMap, update: &HeaderMap, now: SystemTime) -> Freshening {
     let stored = Validators::read(stored, now);
     let update = Validators::read(update, now);
-    match update.strong() {
-        Some(strong) if stored.has(strong) => Freshening::Strong,
-        Some(_) => Freshening::Mismatch,
+    if stored.shares_strong(&update) {
+        return Freshening::Strong;
+    }
+    match update.tag() {
+        Some(tag) if tag.is_strong() => Freshening::Mismatch,
         None if !update.is_any() && stored.is_any() => Freshening::Unnamed,
         None if !update.is_any() => Freshening::Unvalidated,
-        None if stored.matches_weakly(&update) => Freshening::Weak,
-        None => Freshening::Mismatch,
+        _ if stored.matches_weakly(&update) => Freshening::Weak,
+        _ => Freshening::Mismatch,
     }
 }
 
@@ -492,13 +490,16 @@ mod tests {
         };
         let other = ("last-modified", A_SECOND_LATER);
         assert_eq!(of(&stored, &[modified, date]), Freshening::Strong);
-        assert_eq!(of(&stored, &[modified]), Freshening::Weak);
+        assert_eq!(of(&stored, &[modified]), Freshening::Strong);
+        let just_modified = map(&[modified, ("date", NOON)]);
+        assert_eq!(of(&just_modified, &[modified, date]), Freshening::Weak);
+        assert_eq!(of(&just_modified, &[other, date]), Freshening::Mismatch);
         assert_eq!(of(&stored, &[other]), Freshening::Mismatch);
         assert_eq!(of(&stored, &[("etag", "\"1\"")]), Freshening::Mismatch);
         let tagged = map(&[modified, date, ("etag", "\"1\"")]);
         assert_eq!(
             of(&tagged, &[modified, date]),
-            Freshening::Strong,
+            Freshening::Weak,
             "a 304 that forgot its tag"
         );
         assert_eq!(
@@ -511,6 +512,35 @@ mod tests {
             Freshening::Weak,
             "a touched file of the same content"
         );
+    }
+
+    #[test]
+    fn parts_belong_together_by_one_strong_validator() {
+        let modified = ("last-modified", NOON);
+        let late = map(&[modified, ("date", A_MINUTE_LATER)]);
+        let early = map(&[modified, ("date", NOON)]);
+        let strong = etags("\"1\"");
+        let weak = etags("W/\"1\"");
+        let tagged = map(&[modified, ("date", A_MINUTE_LATER), ("etag", "\"1\"")]);
+        let none = HeaderMap::new();
+        let share = |stored: &HeaderMap, later: &HeaderMap| {
+            Validators::read(stored, NOW).shares_strong(&Validators::read(later, NOW))
+        };
+        assert!(share(&strong, &strong) && share(&strong, &tagged) && share(&late, &early));
+        for (stored, later) in [
+            (&weak, &weak),
+            (&strong, &weak),
+            (&strong, &etags("\"2\"")),
+            (&early, &late),
+            (&tagged, &late),
+            (&late, &tagged),
+            (&none, &none),
+            (&late, &none),
+        ] {
+            assert!(!share(stored, later), "{stored:?} {later:?}");
+        }
+        assert_eq!(Validators::read(&tagged, NOW).strong().unwrap(), "\"1\"");
+        assert_eq!(Validators::read(&late, NOW).strong().unwrap(), NOON);
     }
 
     #[test]
@@ -557,8 +587,10 @@ mod tests {
                 "{length}"
             );
         }
-        let unknown = compare_head(&stored, None, &map(&[("content-length", "5")]));
-        assert_eq!(unknown, differs(Difference::ContentLength));
+        for length in ["5", "five"] {
+            let unknown = compare_head(&stored, None, &map(&[("content-length", length)]));
+            assert_eq!(unknown, differs(Difference::ContentLength));
+        }
         let bare = compare_head(&HeaderMap::new(), Some(5), &etags("\"1\""));
         assert_eq!(bare, differs(Difference::ETag));
     }
