@@ -471,7 +471,7 @@ impl Exchange {
     /// What is stored is out of date, and the origin says that what replaces it is not to be stored.
     fn supersede(&self, status: StatusCode, reason: Pass) {
         let is_gone = matches!(status.as_u16(), 404 | 410);
-        let is_withdrawn = matches!(reason, Pass::NoStore | Pass::Private);
+        let is_withdrawn = matches!(reason, Pass::NoStore | Pass::Private | Pass::NoCache);
         let is_renewal = matches!(self.plan.why, Forwarded::Stale | Forwarded::Request);
         if is_renewal && (is_gone || is_withdrawn) {
             self.shared.store.invalidate(self.plan.key.as_bytes());

@@ -77,6 +77,8 @@ pub enum Pass {
     NoStore,
     /// `private`.
     Private,
+    /// `no-cache`, and nothing to validate it by.
+    NoCache,
     /// The request carried Authorization or Cookie and the response does not say it may be shared.
     Credentials,
     /// It sets a cookie.
@@ -112,6 +114,7 @@ impl Pass {
             Self::Malformed => "malformed",
             Self::NoStore => "no-store",
             Self::Private => "private",
+            Self::NoCache => "no-cache",
             Self::Credentials => "credentials",
             Self::SetCookie => "set-cookie",
             Self::Personal => "personal",
@@ -222,6 +225,9 @@ fn not_to_be_shared(
     // RFC 9111 §3: "if the cache is shared: the private response directive is not present".
     if directives.private {
         return Some(Pass::Private);
+    }
+    if directives.no_cache && !response.has_validator {
+        return Some(Pass::NoCache);
     }
     // RFC 9111 §3.5 for Authorization; Cookie the same way (guarded).
     let has_credentials = request.authorization || (request.cookie && policy.is_guarded());

@@ -136,11 +136,11 @@ impl RequestFacts {
             directives: RequestDirectives::default(),
             bypass: None,
         };
-        if !matches!(facts.method, MethodClass::Get | MethodClass::Head) {
+        if matches!(facts.method, MethodClass::OtherSafe | MethodClass::Unsafe) {
             facts.bypass(Bypass::Method);
         }
         if has_body {
-            facts.bypass(Bypass::Body);
+            facts.carries_body();
         }
         let mut seen = Seen::default();
         for (name, value) in headers {
@@ -148,6 +148,10 @@ impl RequestFacts {
         }
         facts.authority(uri, &seen);
         facts.cache_control(headers, &seen, profile);
+        // Last: its response may be stored where nothing else is against it.
+        if facts.method == MethodClass::Post {
+            facts.bypass(Bypass::Method);
+        }
         facts
     }
 
@@ -183,6 +187,13 @@ impl RequestFacts {
         self.bypass.get_or_insert(reason);
     }
 
+    /// That of a POST is no key's matter: nothing stored answers it.
+    fn carries_body(&mut self) {
+        if self.method != MethodClass::Post {
+            self.bypass(Bypass::Body);
+        }
+    }
+
     fn field<'a>(&mut self, name: &str, value: &'a [u8], seen: &mut Seen<'a>) {
         match name {
             "authorization" => self.authorization = true,
@@ -197,8 +208,8 @@ impl RequestFacts {
             "range" => self.range = self.method == MethodClass::Get,
             "if-match" | "if-unmodified-since" => self.precondition = true,
             "if-none-match" | "if-modified-since" => self.conditional = true,
-            "content-length" if value != b"0" => self.bypass(Bypass::Body),
-            "transfer-encoding" => self.bypass(Bypass::Body),
+            "content-length" if value != b"0" => self.carries_body(),
+            "transfer-encoding" => self.carries_body(),
             "upgrade" => self.bypass(Bypass::Upgrade),
             "x-http-method-override" | "x-http-method" | "x-method-override" => {
                 self.bypass(Bypass::MethodOverride)
@@ -339,6 +350,21 @@ mod tests {
             read("GET", "/", &[("content-length", "0")]).bypass_reason(),
             None
         );
+    }
+
+    #[test]
+    fn of_a_post_its_method_is_the_last_reason_and_its_body_none() {
+        for (lines, reason) in [
+            (&[("content-length", "6")][..], Bypass::Method),
+            (&[("transfer-encoding", "chunked")], Bypass::Method),
+            (&[("upgrade", "websocket")], Bypass::Upgrade),
+            (&[("x-http-method-override", "PUT")], Bypass::MethodOverride),
+            (&[("host", "a.test"), ("host", "b.test")], Bypass::Authority),
+        ] {
+            assert_eq!(read("POST", "/", lines).bypass_reason(), Some(reason));
+        }
+        let delete = read("DELETE", "/", &[("upgrade", "websocket")]);
+        assert_eq!(delete.bypass_reason(), Some(Bypass::Method));
     }
 
     #[test]

@@ -139,13 +139,11 @@ impl ResponseFacts {
     }
 
     fn field(&mut self, name: &HeaderName, value: &[u8]) {
-        // What it says is for one client alone is not stored, and so says nothing of the rest.
-        if self.directives.withheld_fields().any(|field| field == name) {
-            return;
-        }
         match name.as_str() {
             "content-length" => self.length = self.length.with(value),
             "set-cookie" | "set-cookie2" => self.sets_cookie = true,
+            // What it says is for one client alone is not stored, and so says nothing of the rest.
+            _ if self.directives.withheld_fields().any(|field| field == name) => {}
             "www-authenticate"
             | "authentication-info"
             | "proxy-authenticate"

@@ -94,6 +94,7 @@ async fn sto_61_what_is_told_of_a_decision_names_no_key_no_host_and_no_error() {
             .header("x-do", "cookie")
             .header("cookie", "canary-sid"),
         app.get("/canary-5").header("range", "bytes=0-canary"),
+        app.get("/canary-7").header("if-match", "\"canary\""),
         app.post("/canary-6").body("canary"),
         app.get("/down"),
     ];
