@@ -39,10 +39,21 @@
 //! * A client that sends ever new URLs makes the service work for each; it does not displace what is
 //!   in use from memory, but it is not slowed down either.
 //!
-//! # Not yet
+//! # Two profiles
 //!
-//! Conditional requests are answered in full from what is stored and passed on otherwise; stale
-//! responses are fetched anew instead of validated; range requests are passed on.
+//! [`Policy::from_headers`] and [`Policy::ttl`] are guarded: made for services that never thought of
+//! caching. [`Policy::standard`] is RFC 9111 as a shared cache, to the letter, for proxies and for origins
+//! that are known. [`Profile`] tells the difference, rule by rule.
+//!
+//! # What is validated
+//!
+//! What is stored and no longer fresh is kept for a week, if it has an ETag or a Last-Modified, and the
+//! handler behind is asked with If-None-Match or If-Modified-Since whether it still holds. A handler that
+//! does not know these fields answers in full, as ever; one that answers 304 saves its body. A client that
+//! did not ask so gets the body in either case.
+//!
+//! Requests for ranges are answered from what is stored, in one part or several; a handler that answers
+//! 206 has its parts kept and put together, where a strong validator proves that they belong to one.
 //!
 //! # Features
 //!

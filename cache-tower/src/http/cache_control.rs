@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | a directive that stands twice (§4.2.1) | the least counts | the first counts |
 //! | a number in quotes (§5.2) | is none | is read |
-//! | a directive that does not parse | the field is malformed | it is one of that name and no argument |
+//! | a directive that does not parse | the field is malformed | it is one of that name and no argument, and permits nothing |
 //! | quotes that do not close | the field is malformed | the field is malformed |
 
 use super::text::{digits, is_tchar, members, trim};
@@ -204,11 +204,13 @@ impl ResponseDirectives {
             () if directive.is("private") => {
                 qualify(&mut self.private, &mut self.private_fields, directive);
             }
-            () if directive.is("public") => self.public = true,
+            () if directive.is("public") => self.public |= directive.is_well_formed,
             () if directive.is("must-revalidate") => self.must_revalidate = true,
             () if directive.is("proxy-revalidate") => self.proxy_revalidate = true,
-            () if directive.is("must-understand") => self.must_understand = true,
-            () if directive.is("immutable") => self.immutable = true,
+            () if directive.is("must-understand") => {
+                self.must_understand |= directive.is_well_formed;
+            }
+            () if directive.is("immutable") => self.immutable |= directive.is_well_formed,
             () if directive.is("max-age") => number(&mut self.max_age),
             () if directive.is("s-maxage") => number(&mut self.s_maxage),
             () if directive.is("stale-while-revalidate") => {
@@ -369,6 +371,8 @@ mod tests {
         }
         assert!(standard(&["no-store junk"]).no_store);
         assert!(standard(&["a b, no-store"]).no_store);
+        let found = standard(&["no-store, must-understand;x, public;, immutable junk"]);
+        assert!(found.no_store && !found.must_understand && !found.public && !found.immutable);
         assert!(standard(&["max-age=60, ext=\"open"]).malformed);
     }
 
