@@ -17,7 +17,7 @@ use crate::{
     stored::{Body, Stored, StoredResponse},
 };
 use bytes::Bytes;
-use cache_core::{Entry, key::scratch};
+use cache_core::{Entry, Key, key::scratch};
 use http::{HeaderMap, HeaderValue, header};
 use std::{sync::Arc, time::SystemTime};
 
@@ -28,10 +28,13 @@ pub(super) enum Ask {
     /// Whether this is still what it has (RFC 9111 §4.3.1).
     Validate(Arc<Entry<Stored>>),
     /// Which of these, stored for other selecting fields, it would give.
-    Choose(Vec<Arc<Entry<Stored>>>),
+    Choose(Vec<Variant>),
     /// What is missing of this (RFC 9111 §3.4).
     Complete(Arc<Entry<Stored>>, Span),
 }
+
+/// A stored variant, and the key it lies under.
+pub(super) type Variant = (Key, Arc<Entry<Stored>>);
 
 impl Ask {
     /// By what is stored and was not purged since the request looked.
@@ -75,9 +78,8 @@ impl Ask {
                 }
             }
             Self::Choose(entries) => {
-                let tag = |entry: &Arc<Entry<Stored>>| {
-                    response(entry)?.headers().get(header::ETAG).cloned()
-                };
+                let tag =
+                    |(_, entry): &Variant| response(entry)?.headers().get(header::ETAG).cloned();
                 conditional::offer(headers, entries.iter().filter_map(tag));
             }
             Self::Complete(entry, gap) => {
@@ -100,20 +102,26 @@ impl Ask {
         match self {
             Self::AsIs | Self::Complete(..) => None,
             Self::Validate(entry) => Some(entry),
-            Self::Choose(entries) => {
-                let is_it = |entry: &&Arc<Entry<Stored>>| {
-                    response(entry).is_some_and(|stored| {
-                        matches!(
-                            freshening(stored.headers(), update, now),
-                            Freshening::Strong | Freshening::Weak
-                        )
-                    })
-                };
-                match &**entries {
-                    [only] if !update.contains_key(header::ETAG) => Some(only),
-                    _ => entries.iter().find(is_it),
-                }
-            }
+            Self::Choose(_) => self.chosen(update, now).map(|(_, entry)| entry),
+        }
+    }
+
+    /// The one of several that a 304 is about.
+    pub(super) fn chosen(&self, update: &HeaderMap, now: SystemTime) -> Option<&Variant> {
+        let Self::Choose(variants) = self else {
+            return None;
+        };
+        let is_it = |(_, entry): &&Variant| {
+            response(entry).is_some_and(|stored| {
+                matches!(
+                    freshening(stored.headers(), update, now),
+                    Freshening::Strong | Freshening::Weak
+                )
+            })
+        };
+        match &**variants {
+            [only] if !update.contains_key(header::ETAG) => Some(only),
+            _ => variants.iter().find(is_it),
         }
     }
 
@@ -202,7 +210,7 @@ pub(super) fn found_again(
 }
 
 /// The stored responses of the URI that have an entity tag.
-fn tagged_variants(shared: &Shared, policy: &Arc<Policy>, plan: &Plan) -> Vec<Arc<Entry<Stored>>> {
+fn tagged_variants(shared: &Shared, policy: &Arc<Policy>, plan: &Plan) -> Vec<Variant> {
     let now = shared.store.now();
     let Some(index) = shared.store.lookup(plan.key.as_bytes(), now) else {
         return Vec::new();
@@ -214,7 +222,7 @@ fn tagged_variants(shared: &Shared, policy: &Arc<Policy>, plan: &Plan) -> Vec<Ar
     else {
         return Vec::new();
     };
-    let is_tagged = |entry: &Arc<Entry<Stored>>| {
+    let is_tagged = |(_, entry): &Variant| {
         response(entry).is_some_and(|stored| {
             matches!(stored.body(), Body::Whole(_)) && stored.headers().contains_key(header::ETAG)
         })
@@ -222,7 +230,7 @@ fn tagged_variants(shared: &Shared, policy: &Arc<Policy>, plan: &Plan) -> Vec<Ar
     variants
         .keys
         .iter()
-        .filter_map(|key| shared.store.lookup(key.as_bytes(), now))
+        .filter_map(|key| Some((key.clone(), shared.store.lookup(key.as_bytes(), now)?)))
         .filter(is_tagged)
         .collect()
 }

@@ -298,6 +298,10 @@ impl Exchange {
         };
         match self.freshen(stored, &parts.headers, policy, groups) {
             Ok((keep, body)) => {
+                // RFC 9111 §4.3.4: also where it was stored for other selecting fields.
+                if let Some((key, _)) = self.ask.chosen(&parts.headers, now) {
+                    keep.renew(&self.shared, key, &body, stored.selecting.clone());
+                }
                 let (entry, is_stored) = self.commit_body(&keep, &body);
                 self.answer(&entry, is_stored).map_or_else(
                     || self.pass_stored(stored, parts, Then::Overtaken),

@@ -271,12 +271,10 @@ fn not_to_be_kept_whole(
     response: &ResponseFacts,
     max_body: u64,
 ) -> Option<Pass> {
-    match response.length {
-        Length::Invalid => return Some(Pass::Length),
-        Length::Declared(length) if length > max_body => return Some(Pass::TooLarge),
-        Length::Declared(_) | Length::Undeclared => {}
-    }
-    if response.header_bytes > MOST_HEADER_BYTES {
+    let is_long = length(response).is_some_and(|length| length > max_body);
+    if response.length == Length::Invalid {
+        Some(Pass::Length)
+    } else if is_long || response.header_bytes > MOST_HEADER_BYTES {
         Some(Pass::TooLarge)
     } else if is_odd_part(request, response.extent) {
         Some(Pass::Partial)
@@ -504,6 +502,22 @@ mod tests {
             decide(&Policy::from_headers(), &[], 200, &[]),
             Admission::Pass(Pass::NoLifetime)
         );
+    }
+
+    #[test]
+    fn a_part_that_names_more_bytes_than_are_kept_is_too_large() {
+        let part = |last| {
+            let range = format!("bytes 0-{last}/*");
+            let fields = [("content-range", &*range), ("cache-control", "max-age=60")];
+            decide(
+                &Policy::from_headers(),
+                &[("range", "bytes=0-")],
+                206,
+                &fields,
+            )
+        };
+        assert_eq!(fresh(part(1023)), 60);
+        assert_eq!(part(1024), Admission::Pass(Pass::TooLarge));
     }
 
     #[test]

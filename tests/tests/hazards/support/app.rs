@@ -1,6 +1,6 @@
 //! An app under test: requests in, answers and counts out.
 
-use super::{Body, BoxError, Service, eventually};
+use super::{Body, BoxError, Log, Service, eventually, log::Saw};
 use bytes::Bytes;
 use cache_axum::{HttpCache, Purger, Stats};
 use http::{
@@ -31,6 +31,7 @@ struct Inner {
     stats: Box<dyn Fn() -> Stats + Send + Sync>,
     purger: Purger,
     calls: BTreeMap<&'static str, Arc<AtomicU64>>,
+    log: Log,
     sent: Arc<AtomicU64>,
     was_checked: AtomicBool,
 }
@@ -47,6 +48,7 @@ impl App {
         service: Service,
         cache: &HttpCache,
         calls: BTreeMap<&'static str, Arc<AtomicU64>>,
+        log: Log,
     ) -> Self {
         let sent = Arc::<AtomicU64>::default();
         let counts = Arc::clone(&sent);
@@ -60,6 +62,7 @@ impl App {
             stats: Box::new(move || observed.stats()),
             purger: cache.purger(),
             calls,
+            log,
             sent,
             was_checked: AtomicBool::new(false),
         }))
@@ -107,6 +110,11 @@ impl App {
     /// The calls of one route's handler.
     pub(crate) fn calls_of(&self, path: &str) -> u64 {
         self.0.calls[path].load(Ordering::SeqCst)
+    }
+
+    /// The request that a handler got at this call of all, from 1 on.
+    pub(crate) fn saw(&self, call: u64) -> Saw {
+        self.0.log.at(call)
     }
 
     pub(crate) fn stats(&self) -> Stats {

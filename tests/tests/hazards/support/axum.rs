@@ -1,12 +1,12 @@
 //! The one part of the harness that knows axum.
 
 use super::{
-    App, Ask, Reply, Settings, Site,
+    App, Ask, Log, Reply, Settings, Site,
     site::{Around, EVERYWHERE, Route},
 };
 use axum::{Router, body::Body, extract::Request, response::Response, routing::any_service};
 use cache_axum::HttpCache;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use std::{
@@ -17,14 +17,16 @@ use std::{
     },
 };
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower_http::compression::CompressionLayer;
 
 pub(crate) type Service = BoxCloneSyncService<Request, Response, Infallible>;
 
 pub(crate) fn start(site: Site) -> App {
     let cache = cache(&site.settings);
+    let log = Log::default();
     let mut router = Router::new();
     for route in &site.routes {
-        let service = handler_service(route);
+        let service = handler_service(route, &log);
         router = match (route.path, &route.policy) {
             (EVERYWHERE, _) => router.fallback_service(service),
             (path, None) => router.route(path, any_service(service)),
@@ -42,11 +44,15 @@ pub(crate) fn start(site: Site) -> App {
         Around::Router(policy) => boxed(router.layer(cache.policy(policy))),
         Around::Before(policy) => boxed(cache.policy(policy).layer(router)),
     };
+    let service = match &site.outside {
+        Some(outside) => outside(service),
+        None => service,
+    };
     let routes = site
         .routes
         .iter()
         .map(|route| (route.path, Arc::clone(&route.calls)));
-    App::new(service, &cache, routes.collect())
+    App::new(service, &cache, routes.collect(), log)
 }
 
 fn cache(settings: &Settings) -> HttpCache {
@@ -66,6 +72,11 @@ fn cache(settings: &Settings) -> HttpCache {
     if settings.colliding_hashes {
         builder = builder.colliding_hashes();
     }
+    if settings.without_cache_groups {
+        builder = builder.without_cache_groups();
+    }
+    let targeted = settings.targeted.iter().copied();
+    builder = builder.targeted_fields(targeted.map(HeaderName::from_static));
     builder.build().unwrap()
 }
 
@@ -98,11 +109,18 @@ pub(crate) fn guarded(
     }))
 }
 
+/// `service` with its responses compressed for those who accept that.
+pub(crate) fn compressed(service: Service) -> Service {
+    boxed(CompressionLayer::new().layer(service))
+}
+
 /// A handler of the harness as a service.
-fn handler_service(route: &Route) -> Service {
+fn handler_service(route: &Route, log: &Log) -> Service {
     let (handler, calls) = (Arc::clone(&route.handler), Arc::clone(&route.calls));
+    let log = log.clone();
     BoxCloneSyncService::new(service_fn(move |request: Request| {
         let (handler, calls) = (Arc::clone(&handler), Arc::clone(&calls));
+        log.note(&request);
         async move { Ok(answer(&handler, &calls, request).await) }
     }))
 }

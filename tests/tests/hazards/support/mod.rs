@@ -2,12 +2,16 @@
 
 mod app;
 mod axum;
+mod log;
+mod origin;
 mod reply;
 mod site;
 mod socket;
 
 pub(crate) use app::{Answer, App};
-pub(crate) use axum::{Service, boxed, guarded};
+pub(crate) use axum::{Service, boxed, compressed, guarded};
+pub(crate) use log::Log;
+pub(crate) use origin::Origin;
 pub(crate) use reply::{Ask, Piece, Reply};
 pub(crate) use site::{Settings, Site};
 pub(crate) use socket::{Raw, responses};

@@ -16,6 +16,9 @@ pub(crate) struct Settings {
     pub(crate) max_refreshes: Option<usize>,
     pub(crate) clock: Option<ManualClock>,
     pub(crate) colliding_hashes: bool,
+    /// The targeted fields that it heeds, by preference.
+    pub(crate) targeted: Vec<&'static str>,
+    pub(crate) without_cache_groups: bool,
 }
 
 pub(crate) type Handler = Arc<dyn Fn(Ask) -> BoxFuture<'static, Reply> + Send + Sync>;
@@ -48,6 +51,7 @@ pub(crate) struct Site {
     pub(crate) routes: Vec<Route>,
     pub(crate) between: Option<Between>,
     pub(crate) around: Around,
+    pub(crate) outside: Option<Between>,
 }
 
 /// The path of a route that takes what no other does.
@@ -60,6 +64,7 @@ impl Site {
             routes: Vec::new(),
             between: None,
             around: Around::Nothing,
+            outside: None,
         }
     }
 
@@ -146,6 +151,15 @@ impl Site {
     /// A layer before the router.
     pub(crate) fn before(mut self, policy: Policy) -> Self {
         self.around = Around::Before(policy);
+        self
+    }
+
+    /// Puts something around it all.
+    pub(crate) fn outside(
+        mut self,
+        wrap: impl Fn(Service) -> Service + Send + Sync + 'static,
+    ) -> Self {
+        self.outside = Some(Arc::new(wrap));
         self
     }
 
