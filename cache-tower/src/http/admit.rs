@@ -357,7 +357,9 @@ fn terms(response: &ResponseFacts, policy: &Policy, received: Received) -> Optio
     } else {
         life
     };
-    let is_of_use = life != Life::default() || response.has_validator;
+    let is_of_use = life != Life::default()
+        || response.has_validator
+        || may_be_of_use_stale(response, policy, lifetime);
     let directives = &response.directives;
     Some(Terms {
         life: Life { kept: KEPT, ..life },
@@ -379,6 +381,14 @@ fn terms(response: &ResponseFacts, policy: &Policy, received: Received) -> Optio
         length: length(response),
     })
     .filter(|_| is_of_use)
+}
+
+/// What had a lifetime, if it is over already, is for clients that take it stale (RFC 9111 §5.2.1.2), and
+/// for an origin that cannot be reached (§4.2.4).
+fn may_be_of_use_stale(response: &ResponseFacts, policy: &Policy, lifetime: Duration) -> bool {
+    policy.follows() == Profile::Standard
+        && !lifetime.is_zero()
+        && !response.directives.forbids_stale()
 }
 
 fn length(response: &ResponseFacts) -> Option<u64> {
