@@ -62,10 +62,10 @@ async fn serve_one(stream: TcpStream, gateway: Gateway) {
     // Without it the client waits a little longer, no more.
     let _ = stream.set_nodelay(true);
     let (stream, turns) = interim(stream);
-    let is_old = Arc::new(AtomicBool::new(false));
-    let asks_in_old_version = Arc::clone(&is_old);
+    let is_http_1_0 = Arc::new(AtomicBool::new(false));
+    let asked_in_http_1_0 = Arc::clone(&is_http_1_0);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        is_old.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
+        is_http_1_0.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
         let turn = turns.begin(&mut request);
         let gateway = gateway.clone();
         async move {
@@ -78,14 +78,14 @@ async fn serve_one(stream: TcpStream, gateway: Gateway) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(MOST_FIELDS)
-        // Who has sent all of its requests may say so, and still gets all responses. The price: that a
-        // client has left is noticed when its response is written, and what the origin is at until
-        // then is for the cache.
+        // Who has sent its last request may close its half, and still gets all responses. The price: a
+        // client that has left is noticed only when its response is written. What the origin is at
+        // until then is for the cache, and ends within the limits there.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await {
         tracing::debug!("a connection ended: {error}");
-        if asks_in_old_version.load(Ordering::Relaxed) {
+        if asked_in_http_1_0.load(Ordering::Relaxed) {
             reset(connection.into_parts());
         }
     }

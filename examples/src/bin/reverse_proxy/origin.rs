@@ -47,8 +47,9 @@ impl Origin {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let client = Client::builder(TokioExecutor::new())
-            // Whether a request was acted on is not known, and the client's to find out.
-            .retry_canceled_requests(false)
+            // Not a retry: it is about requests that were never begun, because their connection was closed
+            // before. One that was begun may have been acted on, and is never sent again.
+            .retry_canceled_requests(true)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .http1_max_headers(MOST_FIELDS)

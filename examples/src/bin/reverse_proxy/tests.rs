@@ -257,22 +257,24 @@ async fn a_client_of_http_1_0_gets_no_interim_response() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_off_is_cut_off_for_the_client() {
+async fn a_body_that_is_cut_off_is_cut_off_for_the_client_and_not_stored() {
     let stage = Stage::new().await;
-    for (fields, came) in [
-        ("content-length: 10", "12345"),
-        ("transfer-encoding: chunked", "5\r\n12345\r\n"),
-    ] {
-        let (mut client, mut origin, _) = stage.ask(get("/")).await;
-        origin
-            .send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{came}"))
-            .await;
-        let head = client.head().await;
-        assert!(head.contains(fields), "{head}");
-        client.expect(came).await;
-        drop(origin);
-        let rest = client.rest().await.unwrap_or_default();
-        assert_eq!(rest, "", "no last chunk");
+    for directive in ["no-store", "max-age=60"] {
+        for (framing, came) in [
+            ("content-length: 10", "12345"),
+            ("transfer-encoding: chunked", "5\r\n12345\r\n"),
+        ] {
+            let (mut client, mut origin, _) = stage.ask(get("/")).await;
+            let fields = format!("cache-control: {directive}\r\n{framing}\r\n\r\n");
+            origin
+                .send(format!("HTTP/1.1 200 OK\r\n{fields}{came}"))
+                .await;
+            assert!(client.head().await.contains(framing));
+            client.expect(came).await;
+            drop(origin);
+            let rest = client.rest().await.unwrap_or_default();
+            assert_eq!(rest, "", "no last chunk");
+        }
     }
 }
 
