@@ -472,6 +472,7 @@ impl StoredResponse {
         match shape {
             Shape::Full => {}
             Shape::NotModified => {
+                *response.body_mut() = ResponseBody::empty();
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 conditional::make_not_modified(response.headers_mut());
             }
@@ -489,6 +490,7 @@ impl StoredResponse {
             }
             Shape::Parts(spans) => self.write_parts(spans, shared, response),
             Shape::Unsatisfiable(length) => {
+                *response.body_mut() = ResponseBody::empty();
                 let headers = response.headers_mut();
                 conditional::make_not_modified(headers);
                 headers.remove(header::EXPIRES);

@@ -12,12 +12,13 @@ use crate::{
         request::MethodClass,
         shape::Fit,
         validator::{Freshening, Validators, freshening},
+        vary::accepts_coding,
     },
     policy::Policy,
     stored::{Body, Stored, StoredResponse},
 };
 use bytes::Bytes;
-use cache_core::{Entry, Key, key::scratch};
+use cache_core::{Entry, key::scratch};
 use http::{HeaderMap, HeaderValue, header};
 use std::{sync::Arc, time::SystemTime};
 
@@ -28,13 +29,10 @@ pub(super) enum Ask {
     /// Whether this is still what it has (RFC 9111 §4.3.1).
     Validate(Arc<Entry<Stored>>),
     /// Which of these, stored for other selecting fields, it would give.
-    Choose(Vec<Variant>),
+    Choose(Vec<Arc<Entry<Stored>>>),
     /// What is missing of this (RFC 9111 §3.4).
     Complete(Arc<Entry<Stored>>, Span),
 }
-
-/// A stored variant, and the key it lies under.
-pub(super) type Variant = (Key, Arc<Entry<Stored>>);
 
 impl Ask {
     /// By what is stored and was not purged since the request looked.
@@ -54,8 +52,9 @@ impl Ask {
         if let Some(entry) = stored {
             return about(shared, plan, headers, entry).unwrap_or(Self::AsIs);
         }
-        if plan.why == Forwarded::VaryMiss && plan.facts.is_plain() {
-            let others = tagged_variants(shared, policy, plan);
+        // Guarded: fields that depend on what selects, and are not in the 304, would be another variant's.
+        if plan.why == Forwarded::VaryMiss && plan.facts.is_plain() && !policy.is_guarded() {
+            let others = tagged_variants(shared, policy, plan, headers);
             if !others.is_empty() {
                 return Self::Choose(others);
             }
@@ -78,8 +77,9 @@ impl Ask {
                 }
             }
             Self::Choose(entries) => {
-                let tag =
-                    |(_, entry): &Variant| response(entry)?.headers().get(header::ETAG).cloned();
+                let tag = |entry: &Arc<Entry<Stored>>| {
+                    response(entry)?.headers().get(header::ETAG).cloned()
+                };
                 conditional::offer(headers, entries.iter().filter_map(tag));
             }
             Self::Complete(entry, gap) => {
@@ -102,26 +102,20 @@ impl Ask {
         match self {
             Self::AsIs | Self::Complete(..) => None,
             Self::Validate(entry) => Some(entry),
-            Self::Choose(_) => self.chosen(update, now).map(|(_, entry)| entry),
-        }
-    }
-
-    /// The one of several that a 304 is about.
-    pub(super) fn chosen(&self, update: &HeaderMap, now: SystemTime) -> Option<&Variant> {
-        let Self::Choose(variants) = self else {
-            return None;
-        };
-        let is_it = |(_, entry): &&Variant| {
-            response(entry).is_some_and(|stored| {
-                matches!(
-                    freshening(stored.headers(), update, now),
-                    Freshening::Strong | Freshening::Weak
-                )
-            })
-        };
-        match &**variants {
-            [only] if !update.contains_key(header::ETAG) => Some(only),
-            _ => variants.iter().find(is_it),
+            Self::Choose(entries) => {
+                let is_it = |entry: &&Arc<Entry<Stored>>| {
+                    response(entry).is_some_and(|stored| {
+                        matches!(
+                            freshening(stored.headers(), update, now),
+                            Freshening::Strong | Freshening::Weak
+                        )
+                    })
+                };
+                match &**entries {
+                    [only] if !update.contains_key(header::ETAG) => Some(only),
+                    _ => entries.iter().find(is_it),
+                }
+            }
         }
     }
 
@@ -209,8 +203,14 @@ pub(super) fn found_again(
     })
 }
 
-/// The stored responses of the URI that have an entity tag.
-fn tagged_variants(shared: &Shared, policy: &Arc<Policy>, plan: &Plan) -> Vec<Variant> {
+/// The stored responses of the URI that have an entity tag and are coded as the request allows: a tag
+/// that does not tell codings apart, which it should, must not get it another's.
+fn tagged_variants(
+    shared: &Shared,
+    policy: &Arc<Policy>,
+    plan: &Plan,
+    headers: &HeaderMap,
+) -> Vec<Arc<Entry<Stored>>> {
     let now = shared.store.now();
     let Some(index) = shared.store.lookup(plan.key.as_bytes(), now) else {
         return Vec::new();
@@ -222,15 +222,17 @@ fn tagged_variants(shared: &Shared, policy: &Arc<Policy>, plan: &Plan) -> Vec<Va
     else {
         return Vec::new();
     };
-    let is_tagged = |(_, entry): &Variant| {
+    let is_tagged = |entry: &Arc<Entry<Stored>>| {
         response(entry).is_some_and(|stored| {
-            matches!(stored.body(), Body::Whole(_)) && stored.headers().contains_key(header::ETAG)
+            matches!(stored.body(), Body::Whole(_))
+                && stored.headers().contains_key(header::ETAG)
+                && accepts_coding(headers, stored.headers())
         })
     };
     variants
         .keys
         .iter()
-        .filter_map(|key| Some((key.clone(), shared.store.lookup(key.as_bytes(), now)?)))
+        .filter_map(|key| shared.store.lookup(key.as_bytes(), now))
         .filter(is_tagged)
         .collect()
 }

@@ -402,6 +402,7 @@ impl Search<'_> {
         now: Moment,
     ) -> Begin {
         let may = why == Forwarded::Stale
+            && !(self.policy.heeds_client() && self.facts.insists())
             && self.is_paused(key)
             && candidate(&entry, now).is_some_and(|candidate| {
                 may_stand_in(&self.facts, &candidate, self.policy, Failure::Status)
@@ -488,6 +489,12 @@ impl Search<'_> {
 const LANE: usize = 1 + size_of::<usize>() + 1;
 
 impl Plan {
+    /// Whether it renews something for all: its failure is followed by a pause. What one client insists on
+    /// may fail for it alone.
+    pub(super) fn renews(&self, policy: &Policy) -> bool {
+        self.why == Forwarded::Stale && !(policy.heeds_client() && self.facts.insists())
+    }
+
     /// From here on the request flies with those that select the same variant.
     pub(super) fn select(&mut self, selected: &[u8]) {
         let lane = self

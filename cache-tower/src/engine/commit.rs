@@ -148,18 +148,6 @@ impl Keep {
         committed.unwrap_or_else(|| (self.passing(shared, body.clone()), false))
     }
 
-    /// Stores it in place of the variant that lies under `key`.
-    pub(super) fn renew(&self, shared: &Shared, key: &Key, body: &Body, selecting: Selecting) {
-        let response = StoredResponse::new(self.head.clone(), body.clone(), &self.terms, selecting);
-        let new = self.new_entry(response);
-        shared.store.commit_with(&self.ticket, |writer| {
-            if writer.current(key.as_bytes()).is_some() {
-                let entry = writer.entry(&self.ticket, key, new);
-                writer.put(key.clone(), entry);
-            }
-        });
-    }
-
     /// An entry that is not stored.
     fn passing(&self, shared: &Shared, body: Body) -> Arc<Entry<Stored>> {
         let selecting = self.selecting(&self.terms.vary);

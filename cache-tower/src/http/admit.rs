@@ -69,6 +69,8 @@ pub struct Nature {
 pub enum Pass {
     /// The request is not a GET, or one of which nothing may be stored.
     Request,
+    /// The policy stores nothing.
+    Policy,
     /// Its status is one that is never stored, or not without a lifetime of its own.
     Status,
     /// Its Cache-Control does not parse.
@@ -110,6 +112,7 @@ impl Pass {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
+            Self::Policy => "policy",
             Self::Status => "status",
             Self::Malformed => "malformed",
             Self::NoStore => "no-store",
@@ -180,6 +183,9 @@ fn not_an_exchange_to_keep(
     policy: &Policy,
 ) -> Option<Pass> {
     let directives = &response.directives;
+    if policy.source() == Source::Off {
+        return Some(Pass::Policy);
+    }
     // RFC 9111 §3: "the request method is understood by the cache". GET is, and of POST that its response
     // may stand for one to GET (RFC 9110 §9.3.3): whether this one does the caller knows, by its URI.
     if !matches!(request.method, MethodClass::Get | MethodClass::Post)

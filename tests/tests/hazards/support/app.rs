@@ -48,6 +48,15 @@ impl App {
         service: Service,
         cache: &HttpCache,
         calls: BTreeMap<&'static str, Arc<AtomicU64>>,
+    ) -> Self {
+        Self::logged(service, cache, calls, Log::default())
+    }
+
+    /// The same, whose handlers write what they see to `log`.
+    pub(crate) fn logged(
+        service: Service,
+        cache: &HttpCache,
+        calls: BTreeMap<&'static str, Arc<AtomicU64>>,
         log: Log,
     ) -> Self {
         let sent = Arc::<AtomicU64>::default();

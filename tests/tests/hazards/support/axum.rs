@@ -52,7 +52,7 @@ pub(crate) fn start(site: Site) -> App {
         .routes
         .iter()
         .map(|route| (route.path, Arc::clone(&route.calls)));
-    App::new(service, &cache, routes.collect(), log)
+    App::logged(service, &cache, routes.collect(), log)
 }
 
 fn cache(settings: &Settings) -> HttpCache {

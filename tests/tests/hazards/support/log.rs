@@ -1,6 +1,6 @@
 //! What handlers saw.
 
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Method, Request};
 use std::sync::{Arc, Mutex};
 
 /// So many calls are kept; tests that make more look at none.
@@ -14,7 +14,6 @@ pub(crate) struct Log(Arc<Mutex<Vec<Saw>>>);
 #[derive(Debug, Clone)]
 pub(crate) struct Saw {
     pub(crate) method: Method,
-    pub(crate) uri: Uri,
     headers: HeaderMap,
 }
 
@@ -24,7 +23,6 @@ impl Log {
         if calls.len() < MOST {
             calls.push(Saw {
                 method: request.method().clone(),
-                uri: request.uri().clone(),
                 headers: request.headers().clone(),
             });
         }
@@ -43,7 +41,8 @@ impl Log {
 impl Saw {
     /// The lines of a field, joined; empty where there is none.
     pub(crate) fn header(&self, name: &str) -> String {
-        let line = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let line =
+            |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let lines: Vec<_> = self.headers.get_all(name).iter().map(line).collect();
         lines.join(", ")
     }

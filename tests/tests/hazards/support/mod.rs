@@ -8,7 +8,7 @@ mod reply;
 mod site;
 mod socket;
 
-pub(crate) use app::{Answer, App};
+pub(crate) use app::{Answer, App, Sending};
 pub(crate) use axum::{Service, boxed, compressed, guarded};
 pub(crate) use log::Log;
 pub(crate) use origin::Origin;

@@ -30,7 +30,10 @@ impl Origin {
     }
 
     /// A handler that gives it with this Cache-Control.
-    pub(crate) fn handler(&self, control: &'static str) -> impl Fn(Ask) -> Reply + Send + Sync + use<> {
+    pub(crate) fn handler(
+        &self,
+        control: &'static str,
+    ) -> impl Fn(Ask) -> Reply + Clone + Send + Sync + use<> {
         let origin = self.clone();
         move |ask| origin.reply(&ask).control(control)
     }
