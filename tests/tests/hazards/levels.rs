@@ -165,6 +165,33 @@ async fn asy_39_a_304_to_no_question_of_the_clients_never_reaches_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn asy_39_a_variant_that_the_inner_layer_chose_is_not_asked_for_again_and_again() {
+    let by_language = |headers: &HeaderMap| {
+        let language = headers["accept-language"].to_str().unwrap();
+        page(&format!("\"{language}\""), "of the guard").header("vary", "accept-language")
+    };
+    let app = levels(by_language, |ask| {
+        Origin::of("\"en\"", "of the guard")
+            .reply(&ask)
+            .control(FRESH)
+            .header("vary", "accept-language")
+    });
+    for language in ["de", "en"] {
+        by_the_guard(get(&app).header("accept-language", language)).await;
+    }
+    for _ in 0..6 {
+        let french = get(&app).header("accept-language", "fr").send().await;
+        assert_eq!(
+            (french.status.as_u16(), french.text()),
+            (200, "of the guard")
+        );
+        assert_eq!(french.header("etag"), "\"en\"");
+    }
+    assert!(app.calls() <= 3, "{}", app.calls());
+    app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn asy_39_what_the_outer_layer_lacks_of_a_page_is_no_answer_to_who_wants_it_all() {
     const TEN: &str = "0123456789";
     for (etag, whole) in [("\"v1\"", TEN), ("\"v2\"", "abcdefghij")] {

@@ -1303,3 +1303,59 @@ async fn sto_29_a_head_tells_of_a_stored_part_too() {
         app.done().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn sto_33_a_part_that_must_be_validated_is_validated_each_time() {
+    for control in ["no-cache", "max-age=0, must-revalidate"] {
+        let origin = Origin::of("\"v1\"", TEN);
+        let app = site(&origin, control).start();
+        for call in 1..=3 {
+            let answer = range(&app, "bytes=2-5").await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.text()),
+                (206, "2345"),
+                "{control}"
+            );
+            assert_eq!(app.calls(), call, "{control}");
+        }
+        origin.becomes("\"v2\"", "abcdefghij");
+        let answer = range(&app, "bytes=2-5").await;
+        assert_eq!(answer.header("etag"), "\"v2\"", "{control}");
+        match answer.status.as_u16() {
+            200 => assert_eq!(answer.text(), "abcdefghij"),
+            _ => assert_eq!(answer.text(), "cdef"),
+        }
+        let whole = app.get("/").send().await;
+        assert_eq!(
+            (whole.status.as_u16(), whole.text()),
+            (200, "abcdefghij"),
+            "{control}"
+        );
+        app.done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_19_a_stale_part_is_refreshed_in_the_background_to_one_version() {
+    for (etag, new) in [("\"v1\"", TEN), ("\"v2\"", "abcdefghij"), ("\"v2\"", "abc")] {
+        let origin = Origin::of("\"v1\"", TEN);
+        let app = site(&origin, "max-age=60, stale-while-revalidate=60").start();
+        assert_eq!(range(&app, "bytes=0-3").await.text(), "0123");
+        origin.becomes(etag, new);
+        pass(seconds(61)).await;
+        let stale = range(&app, "bytes=1-2").await;
+        assert_eq!(
+            (stale.status.as_u16(), stale.text()),
+            (206, "12"),
+            "at once"
+        );
+        eventually("the refresh", || app.calls() == 2).await;
+        app.settled().await;
+        let fresh = range(&app, "bytes=1-2").await;
+        assert_eq!((fresh.text(), fresh.header("etag")), (&new[1..=2], etag));
+        let whole = app.get("/").send().await;
+        assert_eq!((whole.status.as_u16(), whole.text()), (200, new));
+        assert_eq!(whole.header("etag"), etag);
+        app.done().await;
+    }
+}

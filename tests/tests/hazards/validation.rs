@@ -7,6 +7,7 @@ use crate::support::{
 use cache_axum::ManualClock;
 use cache_tower::Groups;
 use futures_util::future::join_all;
+use http::Method;
 use proptest::prelude::*;
 use std::{
     future::Future,
@@ -168,6 +169,43 @@ async fn sto_51_a_304_that_nobody_asked_for_is_no_answer_where_something_is_stor
     assert!(app.saw(2).is_plain());
     assert_eq!((answer.status.as_u16(), answer.text()), (200, "page 1"));
     app.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sto_51_a_304_that_nobody_asked_for_is_none_in_any_shape() {
+    for etag in ["", "\"v1\""] {
+        for (method, lines, status, body) in [
+            (Method::GET, &[][..], 200, "one"),
+            (Method::HEAD, &[], 200, ""),
+            (Method::GET, &[("range", "bytes=0-1")], 206, "on"),
+            (Method::GET, &[("cache-control", "no-cache")], 200, "one"),
+            (Method::HEAD, &[("cache-control", "no-cache")], 200, ""),
+        ] {
+            let app = Site::replying(fields(), move |ask| {
+                let reply = match ask.call {
+                    1 => Reply::text("one"),
+                    _ => Reply::text("").status(304),
+                };
+                let reply = reply.control("max-age=60, stale-if-error=600");
+                match etag {
+                    "" => reply,
+                    etag => reply.header("etag", etag),
+                }
+            })
+            .start();
+            app.get("/").send().await;
+            pass(seconds(61)).await;
+            let request = app.request(method.clone(), "/");
+            let request = lines.iter().fold(request, |request, (name, value)| {
+                request.header(name, value)
+            });
+            let answer = request.send().await;
+            let got = (answer.status.as_u16(), answer.text());
+            assert_eq!(got, (status, body), "{method} {lines:?} {etag}");
+            assert_eq!(app.calls(), 2);
+            app.done().await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -1019,7 +1057,7 @@ async fn sto_37_a_304_that_names_no_groups_takes_nothing_out_of_them() {
                 Groups::new(["handler"]).put(reply.response.extensions_mut());
                 reply = reply.header("cache-groups", "\"field\"");
             }
-            if ask.method == http::Method::POST {
+            if ask.method == Method::POST {
                 reply = Reply::text("").header("cache-group-invalidation", "\"field\"");
             }
             reply
@@ -1054,7 +1092,7 @@ async fn sto_37_a_304_may_add_a_group_and_change_those_of_the_field() {
     ] {
         let origin = Origin::of("\"v1\"", "one");
         let app = Site::replying(fields(), move |ask: Ask| {
-            if ask.method == http::Method::POST {
+            if ask.method == Method::POST {
                 let group = format!("\"{}\"", ask.uri.path().trim_start_matches('/'));
                 return Reply::text("").header("cache-group-invalidation", group);
             }
@@ -1090,7 +1128,7 @@ fn gated(origin: &Origin, control: &'static str) -> (Site, Gate) {
         async move {
             // What it says was true when it was asked.
             let reply = match ask.method {
-                http::Method::PUT => Reply::text("saved"),
+                Method::PUT => Reply::text("saved"),
                 _ => origin.reply(&ask).control(control),
             };
             if ask.call == 2 {
@@ -1221,7 +1259,7 @@ async fn asy_19_a_head_that_finds_it_stale_has_all_of_it_refreshed() {
     assert_eq!((head.text(), head.header("etag")), ("", "\"v1\""));
     eventually("the refresh", || app.calls() == 2).await;
     app.settled().await;
-    assert_eq!(app.saw(2).method, http::Method::GET);
+    assert_eq!(app.saw(2).method, Method::GET);
     assert_eq!(told(&app.get("/").send().await), TWO);
     assert_eq!(app.calls(), 2);
     app.done().await;

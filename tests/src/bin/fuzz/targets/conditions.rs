@@ -89,8 +89,13 @@ fn follows_from_its_fields(request: &HeaderMap, stored: Stored<'_>) {
 }
 
 fn is_sole_star(request: &HeaderMap, name: &HeaderName) -> bool {
-    let mut lines = request.get_all(name).iter();
-    lines.next().is_some_and(|line| line == "*") && lines.next().is_none()
+    sole(request, name) == Some(b"*")
+}
+
+fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let only = lines.next()?;
+    lines.next().is_none().then_some(only.as_bytes())
 }
 
 /// RFC 9110 §13.1.3, §13.1.4: beside a condition on tags, that on dates is ignored. And lines of tags are
@@ -116,9 +121,9 @@ fn heeds_their_order(request: &HeaderMap, stored: Stored<'_>) {
 
 /// RFC 9110 §13.1.1, §13.1.2, §13.1.5, of tags that are tags.
 fn is_judged_by_the_letter(request: &HeaderMap, stored: Stored<'_>) {
-    let own = tags(stored.headers, &header::ETAG).unwrap_or_default();
-    let lines: Vec<_> = stored.headers.get_all(header::ETAG).iter().collect();
-    let (Some(own), true) = (own.first(), lines == own) else {
+    let is_tag =
+        |own: &&[u8]| tags(stored.headers, &header::ETAG).is_some_and(|tags| tags == [*own]);
+    let Some(own) = sole(stored.headers, &header::ETAG).filter(is_tag) else {
         return;
     };
     let verdict = evaluate(request, stored, now());
@@ -133,8 +138,7 @@ fn is_judged_by_the_letter(request: &HeaderMap, stored: Stored<'_>) {
         assert_eq!(verdict == Verdict::NotModified, is_known);
     }
     if tags(request, &header::IF_RANGE).is_some() {
-        let lines: Vec<_> = request.get_all(header::IF_RANGE).iter().collect();
-        let holds = is_strong(own) && lines == [own];
+        let holds = is_strong(own) && sole(request, &header::IF_RANGE) == Some(own);
         assert_eq!(if_range_holds(request, stored, now()), holds);
     }
 }
