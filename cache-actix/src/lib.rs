@@ -1,17 +1,109 @@
-//! HTTP caching for [actix-web], behind the framework's own idiom.
+//! HTTP caching for actix-web: one middleware before a service that already runs.
 //!
-//! **This crate holds no code yet.** It keeps the name and the place for the adapter:
+//! ```
+//! use actix_web::{App, web};
+//! use cache_actix::{HttpCache, Policy, Purge, hours, minutes};
 //!
-//! - `HttpCache` as an actix `Transform`, so that `App::new().wrap(cache.clone())` is all it takes;
-//! - policies on single resources, with `web::resource("/users/{id}").wrap(cache.policy(…))`;
-//! - a `Purge` extractor, for handlers that change what is cached.
+//! async fn list() -> &'static str {
+//!     "a page of posts"
+//! }
 //!
-//! It will be a thin layer over the engine of `cache-tower`, so that both frameworks decide alike.
+//! async fn show(id: web::Path<u64>) -> String {
+//!     format!("user {id}, read from the database")
+//! }
 //!
-//! Until then, do not depend on it. Caching works today in front of
+//! async fn update(purge: Purge, id: web::Path<u64>) -> &'static str {
+//!     // … save it, then:
+//!     purge.group(format!("user:{id}")).await;
+//!     "saved"
+//! }
 //!
-//! - axum, through `cache-axum`;
-//! - anything else that is a Tower service, through `cache-tower`. A service on actix-web can be
-//!   cached by a small Tower proxy in front of it.
+//! // Outside of the closure, which runs once on each worker: they share it.
+//! let cache = HttpCache::new();
+//! let app = move || {
+//!     let users = cache.policy(Policy::ttl(hours(1)).group("user:{id}"));
+//!     let posts = cache.policy(Policy::ttl(minutes(30)).vary_by_query(["page"]));
+//!     App::new()
+//!         .service(
+//!             web::resource("/users/{id}")
+//!                 .wrap(users)
+//!                 .get(show)
+//!                 .put(update),
+//!         )
+//!         .service(web::resource("/posts").wrap(posts).get(list))
+//! };
+//! # let _ = app();
+//! ```
 //!
-//! [actix-web]: https://docs.rs/actix-web
+//! [`HttpCache`] is a middleware as well: `App::wrap(cache.clone())` stores, of a whole service, what
+//! responses themselves say may be stored. Both may be combined: the innermost layer decides, and what
+//! it stored is given by itself alone, behind whatever lies between the two.
+//!
+//! # Where to put a layer
+//!
+//! * On a scope, a resource, or a route declared by a macro: `#[get("/users/{id}", wrap = "users()")]`,
+//!   where `users` is a function that makes the layer of a cache in a `static`. A layer on a route sees
+//!   nothing of the other methods of its path, so an update there does not invalidate: put it on
+//!   the resource.
+//! * Around the `App` a hit is cheapest, for it skips the routing. Groups may name parameters there too;
+//!   they are read off the resource that answered.
+//! * What [`wrap`](actix_web::App::wrap)s last is outermost.
+//!
+//! The key contains the host as the client names it: `localhost` and `127.0.0.1` are two sites.
+//!
+//! # What handlers can say
+//!
+//! * [`Purge`], an extractor, removes what is stored.
+//! * [`Groups`], around a responder, names the groups of one response.
+//! * A [`Policy`] among the extensions of the `HttpResponse` sets that of one response: its lifetime,
+//!   windows and groups. What tells requests apart was decided before, by the layer's.
+//!
+//! # What middleware further out sees
+//!
+//! * On most answers, the request that it passed on. An answer that is stale and is being refreshed, or
+//!   that stands in for a service that failed, carries another request: of the same method, URI, fields
+//!   and peer, without request extensions, `app_data` and matched resource. The real one is with the
+//!   service at that moment.
+//! * Middleware that keeps a clone of the `HttpRequest` while it awaits the service keeps actix from
+//!   changing that request, and actix's router and this crate panic where they have to: keep what you
+//!   need of it instead.
+//!
+//! # Runtime
+//!
+//! What goes on in the background runs on the actix runtime of the worker that began it. Tests need
+//! `#[actix_web::test]`.
+//!
+//! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
+//!
+//! # Features
+//!
+//! | Feature | Default | What it adds |
+//! |---|---|---|
+//! | `json` | yes | a JSON codec for typed caches ([`typed`]) |
+//! | `bincode` | no | a bincode 2 codec for typed caches; no longer maintained (RUSTSEC-2025-0141) |
+//! | `test-util` | no | a clock and a random source that tests control, and a count of tasks |
+
+mod body;
+mod cache;
+mod convert;
+mod future;
+mod groups;
+mod origin;
+mod purge;
+mod request;
+mod response;
+mod service;
+mod spawn;
+
+pub use body::ResponseBody;
+pub use cache::{Actix, CacheLayer, HttpCache, HttpCacheBuilder};
+pub use cache_core as typed;
+pub use cache_tower::{Error, Policy, Profile, Purger, Stats, days, hours, minutes, seconds};
+#[cfg(feature = "test-util")]
+pub use cache_tower::{FixedRandom, ManualClock};
+pub use future::ResponseFuture;
+pub use groups::{Grouped, Groups};
+pub use purge::{NoCache, Purge};
+pub use service::CacheService;
+#[cfg(feature = "test-util")]
+pub use spawn::count::background_tasks;

@@ -1,5 +1,5 @@
 use axum::extract::{MatchedPath, OriginalUri};
-use cache_tower::adapter::Routing;
+use cache_tower::adapter::{Framework, HttpCache, Routing};
 use http::{Extensions, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -9,6 +9,10 @@ use percent_encoding::percent_decode_str;
 /// are read off [`MatchedPath`] and the client's path, decoded as axum's `Path` decodes them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AxumRouting;
+
+impl Framework for AxumRouting {
+    type Cache = HttpCache<Self>;
+}
 
 impl Routing for AxumRouting {
     fn uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {

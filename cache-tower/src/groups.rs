@@ -30,8 +30,9 @@ impl Groups {
         extensions.insert(groups);
     }
 
-    /// These and those.
-    pub(crate) fn and(mut self, others: Option<Self>) -> Self {
+    /// These and those, which may be none.
+    #[must_use]
+    pub fn and(mut self, others: Option<Self>) -> Self {
         self.0.extend(others.into_iter().flat_map(Self::into_names));
         self
     }

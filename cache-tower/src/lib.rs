@@ -61,6 +61,7 @@
 //! |---|---|---|
 //! | `test-util` | no | a clock and a random source that tests control |
 
+pub mod adapter;
 mod body;
 mod cache;
 mod engine;
@@ -72,14 +73,6 @@ mod purge;
 mod routing;
 mod spawn;
 mod stored;
-
-/// For adapters of web frameworks: the types of this crate, open to how a framework routes.
-pub mod adapter {
-    pub use crate::{
-        cache::{CacheLayer, CacheService, HttpCache, HttpCacheBuilder},
-        routing::{Direct, Routing},
-    };
-}
 
 /// One HTTP cache for Tower services; see [`adapter::HttpCache`].
 pub type HttpCache = adapter::HttpCache<adapter::Direct>;

@@ -1,13 +1,26 @@
 //! What a web framework knows of a request beyond `http`'s own types.
 
+use crate::cache::HttpCache;
 use http::{Extensions, Uri};
+
+/// A web framework, and what its adapter adds to a cache.
+pub trait Framework: Sized + Send + Sync + 'static {
+    /// What [`HttpCacheBuilder::build`](crate::adapter::HttpCacheBuilder::build) gives: the cache, in a
+    /// type of the adapter's own where the framework's traits ask for one.
+    type Cache: From<HttpCache<Self>>;
+
+    /// An adapter may keep each stored response's fields in a form of its own, made at the first hit; see
+    /// [`Answer::with_head`](crate::adapter::Answer::with_head). That takes so many bytes for each field,
+    /// beside its text, and counts as memory from the beginning. Default: 0, for none.
+    const FIELD_COPY: usize = 0;
+}
 
 /// How to find the URI that the client sent, and the parameters of the matched route.
 ///
 /// Routers rewrite the URI of a request that they pass on to a nested router; a key made of that one
 /// would be shared by nested routers that have the same paths. An adapter for a framework implements
 /// this on a type of its own.
-pub trait Routing: Send + Sync + 'static {
+pub trait Routing: Framework {
     /// The URI the client sent. `uri` is the one the request has now.
     fn uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri;
 
@@ -20,6 +33,10 @@ pub trait Routing: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Direct;
 
+impl Framework for Direct {
+    type Cache = HttpCache<Self>;
+}
+
 impl Routing for Direct {
     fn uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
         uri
@@ -29,3 +46,8 @@ impl Routing for Direct {
         Vec::new()
     }
 }
+
+/// The parameters of the route that a response came from, as an extension of it: for adapters that know
+/// them only then. They take the place of those known before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parameters(pub Vec<(Box<str>, String)>);

@@ -16,10 +16,11 @@ use crate::{
 };
 use bytes::Bytes;
 use cache_core::{Entry, Event, Freshness, Key, Store, clock::Moment};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use std::{
+    any::Any,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -30,6 +31,7 @@ pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-statu
 
 /// What lies under one key of the store.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "almost all are responses")]
 pub(crate) enum Stored {
     /// A response.
     Response(StoredResponse),
@@ -69,6 +71,8 @@ pub(crate) struct StoredResponse {
     nature: Nature,
     /// What selects it.
     pub(crate) selecting: Selecting,
+    /// The fields in an adapter's own form.
+    native: OnceLock<Box<dyn Any + Send + Sync>>,
     /// When it was last given out, for choosing among the variants of a URI.
     used: AtomicU64,
 }
@@ -207,12 +211,14 @@ impl Head {
         self
     }
 
-    fn weight(&self) -> usize {
+    /// With an adapter's copy, which takes `copy` bytes for each field beside its text.
+    fn weight(&self, copy: usize) -> usize {
         /// What a map spends on a field beside its text.
         const FIELD: usize = 104;
+        let copies = 1 + usize::from(copy > 0);
         self.headers
             .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + FIELD)
+            .map(|(name, value)| copies * (name.as_str().len() + value.len()) + FIELD + copy)
             .sum()
     }
 }
@@ -224,13 +230,17 @@ impl StoredResponse {
             body,
             nature: terms.nature,
             selecting,
+            native: OnceLock::new(),
             used: AtomicU64::new(0),
         }
     }
 
     /// What it weighs in memory, beside its key.
-    pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>() + self.head.weight() + self.body.weight() + self.selecting.values.len()
+    pub(crate) fn weight(&self, field_copy: usize) -> usize {
+        size_of::<Self>()
+            + self.head.weight(field_copy)
+            + self.body.weight()
+            + self.selecting.values.len()
     }
 
     pub(crate) fn head(&self) -> &Head {
@@ -407,6 +417,50 @@ impl Answer {
         self
     }
 
+    /// Its parts, where it is nothing but what is stored, with Age and Cache-Status written anew. `convert`
+    /// makes the adapter's own form of the stored fields, once for each stored response.
+    pub(crate) fn with_head<H, B, R>(
+        &self,
+        shared: &Shared,
+        convert: impl FnOnce(&HeaderMap) -> H,
+        write: impl FnOnce(Plain<'_, H, B>) -> R,
+    ) -> Option<R>
+    where
+        H: Any + Send + Sync,
+    {
+        let stored = self.entry.value()?.response()?;
+        let is_plain = matches!(self.shape, Shape::Full)
+            && !stored.head.has_upstream_status
+            && !stored.nature.is_targeted;
+        if !is_plain {
+            return None;
+        }
+        let head = stored.native.get_or_init(|| {
+            let mut fields = stored.head.headers.clone();
+            fields.remove(header::AGE);
+            fields.remove(CACHE_STATUS);
+            Box::new(convert(&fields))
+        });
+        let mut extensions = Extensions::new();
+        if let Some(store) = &self.within {
+            mark_decided(&mut extensions, store);
+        }
+        Some(write(Plain {
+            status: stored.head.status,
+            head: head.downcast_ref()?,
+            age: age_value(self.age),
+            cache_status: shared
+                .status
+                .as_ref()
+                .map(|status| status.value(self.decision)),
+            extensions,
+            body: match self.is_head {
+                true => ResponseBody::empty(),
+                false => stored.full_body(),
+            },
+        }))
+    }
+
     /// Writes the response.
     pub(crate) fn into_response<B>(self, shared: &Shared) -> Response<ResponseBody<B>> {
         let stored = self
@@ -443,6 +497,23 @@ impl Answer {
         }
         response
     }
+}
+
+/// An answer that is nothing but what is stored, with two fields written anew.
+#[derive(Debug)]
+pub struct Plain<'a, H, B> {
+    /// The status of the response.
+    pub status: StatusCode,
+    /// Its fields, in the adapter's form, without the two that follow.
+    pub head: &'a H,
+    /// The value of Age.
+    pub age: HeaderValue,
+    /// The value of Cache-Status, where the cache sends it.
+    pub cache_status: Option<HeaderValue>,
+    /// The marks that a layer further out looks for; often none.
+    pub extensions: Extensions,
+    /// The body.
+    pub body: ResponseBody<B>,
 }
 
 fn ttl(freshness: Freshness) -> Ttl {

@@ -1,7 +1,7 @@
 use super::{CacheLayer, CacheService};
 use crate::{
-    engine::Shared, http::cache_status::CacheStatus, policy::Policy, purge::Purger,
-    routing::Routing,
+    adapter::Engine, engine::Shared, http::cache_status::CacheStatus, policy::Policy,
+    purge::Purger, routing::Framework,
 };
 use cache_core::{
     Error, Stats, StoreBuilder,
@@ -45,10 +45,12 @@ pub struct HttpCache<R> {
     default: CacheLayer<R>,
 }
 
-impl<R: Routing> HttpCache<R> {
+impl<R: Framework> HttpCache<R> {
     /// A cache with the defaults named at the [builder](HttpCacheBuilder)'s setters.
     pub fn new() -> Self {
-        Self::builder().build().expect("the defaults are accepted")
+        Self::builder()
+            .assemble()
+            .expect("the defaults are accepted")
     }
 
     /// Begins a cache.
@@ -88,13 +90,18 @@ impl<R: Routing> HttpCache<R> {
         Purger::new(&self.shared)
     }
 
+    /// For adapters: what drives requests by the policy of the cache as a layer.
+    pub fn engine(&self) -> Engine {
+        self.default.engine()
+    }
+
     /// The counts so far, and what is held now.
     pub fn stats(&self) -> Stats {
         self.shared.store.stats()
     }
 }
 
-impl<R: Routing> Default for HttpCache<R> {
+impl<R: Framework> Default for HttpCache<R> {
     fn default() -> Self {
         Self::new()
     }
@@ -137,7 +144,7 @@ pub struct HttpCacheBuilder<R> {
     routing: PhantomData<fn() -> R>,
 }
 
-impl<R: Routing> HttpCacheBuilder<R> {
+impl<R: Framework> HttpCacheBuilder<R> {
     fn new() -> Self {
         Self {
             store: StoreBuilder::new(),
@@ -229,7 +236,11 @@ impl<R: Routing> HttpCacheBuilder<R> {
     /// # Errors
     ///
     /// [`is_config`](Error::is_config), naming a setting that cannot work and what is accepted.
-    pub fn build(self) -> Result<HttpCache<R>, Error> {
+    pub fn build(self) -> Result<R::Cache, Error> {
+        self.assemble().map(R::Cache::from)
+    }
+
+    fn assemble(self) -> Result<HttpCache<R>, Error> {
         /// Beside the body: fields at their largest, with what a map spends on them.
         const HEAD: u64 = 128 * 1024;
         if self.max_body == 0 {
@@ -268,6 +279,7 @@ impl<R: Routing> HttpCacheBuilder<R> {
             alone: Default::default(),
             policies: Default::default(),
             has_longer_keys: Default::default(),
+            field_copy: R::FIELD_COPY,
         });
         let default = CacheLayer::new(Arc::clone(&shared), Policy::from_headers());
         Ok(HttpCache { shared, default })

@@ -1,5 +1,5 @@
 use super::CacheService;
-use crate::{engine::Shared, policy::Policy, routing::Routing};
+use crate::{adapter::Engine, engine::Shared, policy::Policy, routing::Framework};
 use std::{fmt, marker::PhantomData, sync::Arc};
 use tower_layer::Layer;
 
@@ -25,11 +25,18 @@ impl<R> CacheLayer<R> {
     }
 }
 
-impl<R: Routing> CacheLayer<R> {
+impl<R: Framework> CacheLayer<R> {
     /// A layer of a cache of its own, with all defaults: it stores what responses say may be stored.
     pub fn in_memory() -> Self {
         let cache = super::HttpCache::<R>::new();
         Self::new(Arc::clone(&cache.shared), Policy::from_headers())
+    }
+}
+
+impl<R> CacheLayer<R> {
+    /// For adapters: what drives requests by the policy of this layer.
+    pub fn engine(&self) -> Engine {
+        Engine::new(Arc::clone(&self.shared), Arc::clone(&self.policy))
     }
 }
 

@@ -124,6 +124,7 @@ fn asked<R: Routing, B: Body>(request: &Request<B>) -> Asked<'_> {
         method: request.method(),
         uri: R::uri(request.uri(), request.extensions()),
         headers: request.headers(),
+        others: None,
         extensions: request.extensions(),
         has_body: !request.body().is_end_stream(),
     }

@@ -19,8 +19,8 @@ use crate::{
 };
 use bytes::Bytes;
 use cache_core::{Entry, key::scratch};
-use http::{HeaderMap, HeaderValue, header};
-use std::{sync::Arc, time::SystemTime};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 /// What the origin is asked.
 pub(super) enum Ask {
@@ -199,7 +199,8 @@ pub(super) fn found_again(
 ) -> Option<Arc<Entry<Stored>>> {
     scratch(|key| {
         key.extend_from_slice(plan.key.as_bytes());
-        find(shared, policy, plan.depth, headers, key, shared.store.now()).ok()
+        let fields = |_: &[HeaderName]| Cow::Borrowed(headers);
+        find(shared, policy, plan.depth, fields, key, shared.store.now()).ok()
     })
 }
 

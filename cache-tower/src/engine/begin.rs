@@ -22,20 +22,40 @@ use crate::{
     stored::{Answer, Stored, StoredResponse, Variants, append_status, candidate},
 };
 use cache_core::{Entry, Event, Key, clock::Moment, key::scratch, store::FlightKey};
-use http::{Extensions, HeaderMap, Method, Request, Response, Uri, header};
-use std::sync::{Arc, atomic::Ordering};
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header,
+};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// A request as the engine sees it. The URI is the one the client sent.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
+    /// Those that decisions read, at least; see [`decides`](crate::http::request::decides).
     pub(crate) headers: &'a HeaderMap,
+    /// The fields of these names, where `headers` has no others than decisions read.
+    pub(crate) others: Option<Others<'a>>,
     pub(crate) extensions: &'a Extensions,
     pub(crate) has_body: bool,
 }
 
+/// Gives the fields of these names.
+pub(crate) type Others<'a> = &'a dyn Fn(&[HeaderName]) -> HeaderMap;
+
 impl<'a> Asked<'a> {
+    /// The fields by which a variant is selected.
+    fn selecting(&self, names: &[HeaderName]) -> Cow<'a, HeaderMap> {
+        match self.others {
+            None => Cow::Borrowed(self.headers),
+            Some(others) => Cow::Owned(others(names)),
+        }
+    }
+
     /// The authority of its URI, or what Host says.
     pub(super) fn authority(&self) -> &'a str {
         let host = || self.headers.get(header::HOST)?.to_str().ok();
@@ -240,7 +260,7 @@ impl Search<'_> {
                 self.shared,
                 self.policy,
                 self.depth,
-                self.asked.headers,
+                |names| self.asked.selecting(names),
                 key.bytes,
                 now,
             )
@@ -495,6 +515,11 @@ impl Plan {
         self.why == Forwarded::Stale && !(policy.heeds_client() && self.facts.insists())
     }
 
+    /// Whether there is something stored that may answer if the origin fails.
+    pub(crate) fn has_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
     /// From here on the request flies with those that select the same variant.
     pub(super) fn select(&mut self, selected: &[u8]) {
         let lane = self
@@ -520,11 +545,11 @@ impl Plan {
 
 /// The stored response that the request selects, if it is this layer's. `key` is left longer where
 /// selecting fields had to be looked at: by what they select.
-pub(super) fn find(
+pub(super) fn find<'h>(
     shared: &Shared,
     policy: &Arc<Policy>,
     depth: u8,
-    headers: &HeaderMap,
+    fields: impl FnOnce(&[HeaderName]) -> Cow<'h, HeaderMap>,
     key: &mut Vec<u8>,
     now: Moment,
 ) -> Result<Arc<Entry<Stored>>, Forwarded> {
@@ -537,6 +562,7 @@ pub(super) fn find(
         return Ok(entry);
     };
     let profile = policy.follows();
+    let headers = &*fields(&variants.fields);
     commit::write_variant(variants, headers, profile, key);
     let variant = shared
         .store
@@ -579,27 +605,50 @@ fn in_preferred_language(
 impl Passage {
     /// Marks the request, and gives the handler behind its purger.
     pub(crate) fn prepare<B>(&self, shared: &Arc<Shared>, request: &mut Request<B>) {
+        self.mark(shared, request.extensions_mut());
+    }
+
+    /// The same, by its extensions.
+    pub(crate) fn mark(&self, shared: &Arc<Shared>, extensions: &mut Extensions) {
         let outer = Outer::new(&shared.store, self.depth, self.counted.clone());
-        request.extensions_mut().insert(outer);
-        request.extensions_mut().insert(Purger::new(shared));
+        extensions.insert(outer);
+        extensions.insert(Purger::new(shared));
     }
 
     /// Does what a response to such a request asks for, and says that the cache was not asked.
     pub(crate) fn finish<B>(&mut self, shared: &Shared, response: &mut Response<B>) {
-        if let Some(invalidation) = self.invalidation.take() {
-            invalidation.carry_out(response.status(), response.headers());
+        self.invalidate(response.status(), response.headers());
+        if let Some(value) = self.label(shared, response.extensions_mut()) {
+            append_status(response.headers_mut(), value);
         }
-        let extensions = response.extensions_mut();
+    }
+
+    /// Whether [`invalidate`](Self::invalidate) does anything.
+    pub(crate) fn may_invalidate(&self) -> bool {
+        self.invalidation.is_some()
+    }
+
+    /// Removes what a response says is out of date.
+    pub(crate) fn invalidate(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(invalidation) = self.invalidation.take() {
+            invalidation.carry_out(status, headers);
+        }
+    }
+
+    /// Takes off what a handler said to the cache. Gives the Cache-Status that the response is to have.
+    pub(crate) fn label(
+        &self,
+        shared: &Shared,
+        extensions: &mut Extensions,
+    ) -> Option<HeaderValue> {
         extensions.remove::<Groups>();
         extensions.remove::<Policy>();
         let decided = nested::was_decided(extensions, &shared.store);
-        if let (Some(status), false) = (&shared.status, decided) {
-            let value = status.value(Decision::Bypass(self.reason));
-            append_status(response.headers_mut(), value);
-        }
         if self.depth > 0 {
-            nested::mark_decided(response.extensions_mut(), &shared.store);
+            nested::mark_decided(extensions, &shared.store);
         }
+        let status = shared.status.as_ref().filter(|_| !decided)?;
+        Some(status.value(Decision::Bypass(self.reason)))
     }
 
     /// The service failed to answer: what it may have done is not known, but an overloaded one must not

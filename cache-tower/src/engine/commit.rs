@@ -152,7 +152,7 @@ impl Keep {
     fn passing(&self, shared: &Shared, body: Body) -> Arc<Entry<Stored>> {
         let selecting = self.selecting(&self.terms.vary);
         let response = StoredResponse::new(self.head.clone(), body, &self.terms, selecting);
-        let new = self.new_entry(response);
+        let new = self.new_entry(shared, response);
         shared.store.entry(&self.ticket, &self.key, new)
     }
 
@@ -245,7 +245,7 @@ impl Keep {
             .and_then(|stored| self.combined(shared, stored, body))
             .unwrap_or_else(|| (self.head.clone(), body.clone()));
         let response = StoredResponse::new(head, body, &self.terms, selecting);
-        writer.entry(&self.ticket, key, self.new_entry(response))
+        writer.entry(&self.ticket, key, self.new_entry(shared, response))
     }
 
     /// Parts that one strong validator proves to be of one representation are kept as one (RFC 9111 §3.4).
@@ -353,9 +353,9 @@ impl Keep {
         }
     }
 
-    fn new_entry(&self, response: StoredResponse) -> NewEntry<Stored, &[String]> {
+    fn new_entry(&self, shared: &Shared, response: StoredResponse) -> NewEntry<Stored, &[String]> {
         NewEntry {
-            size: response.weight(),
+            size: response.weight(shared.field_copy),
             value: Some(Stored::Response(response)),
             life: self.terms.life,
             groups: &self.groups,

@@ -30,6 +30,7 @@ use crate::{
     },
     policy::Policy,
     purge::Purger,
+    routing::Parameters,
     stored::{Answer, Body as StoredBody, Head, Stored, StoredResponse, append_status},
 };
 use bytes::Bytes;
@@ -175,6 +176,9 @@ impl Exchange {
         let body = Spliced::alone(body);
         let own = parts.extensions.remove::<Policy>();
         let groups = parts.extensions.remove::<Groups>();
+        if let Some(Parameters(parameters)) = parts.extensions.remove() {
+            self.plan.parameters = parameters;
+        }
         if nested::was_decided(&mut parts.extensions, &self.shared.store) {
             self.release(UNSHARED);
             return self.decided_within(parts, body);

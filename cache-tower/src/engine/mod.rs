@@ -36,7 +36,8 @@ pub(crate) use begin::{Asked, Begin, Passage, Plan, begin};
 pub(crate) use drive::{Reply, drive};
 pub(crate) use fill_job::FillJob;
 pub(crate) use nested::{Owner, mark_decided};
-pub(crate) use refresh::refresh;
+pub(crate) use refresh::{Refresh, refresh};
+pub(crate) use refusal::Refusal;
 
 use crate::{
     http::{cache_status::CacheStatus, key::without_default_port, response::Reading},
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) heeds_cache_groups: bool,
     pub(crate) alone: Alone,
     pub(crate) policies: Policies,
+    /// What an adapter's own copy of a stored field takes, beside its text.
+    pub(crate) field_copy: usize,
     /// Some request had a key longer than its URI's: an invalidation of a URI must reach those too.
     pub(crate) has_longer_keys: AtomicBool,
 }
@@ -117,10 +120,15 @@ fn origin_of(scheme: &str, authority: &str) -> String {
 }
 
 /// What stands behind the cache. By value: a request is forwarded at most once.
-pub(crate) trait Origin<B> {
+pub trait Origin<B> {
+    /// The body of its responses.
     type Body: Body<Data = Bytes, Error: Into<BoxError>>;
+
+    /// Why there is no response. It is passed on as it is.
     type Error;
 
+    /// Forwards a request. Its fields may be others than the client's, as where it validates what is
+    /// stored; its extensions are for what lies behind.
     fn forward(
         self,
         request: Request<B>,

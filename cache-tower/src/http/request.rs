@@ -251,6 +251,31 @@ impl RequestFacts {
     }
 }
 
+/// Whether a decision reads a request's field of this name, beside those that a policy and Vary name. An
+/// adapter whose framework keeps fields in another form may convert these alone.
+pub(crate) fn decides(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "cookie"
+            | "host"
+            | "cache-control"
+            | "pragma"
+            | "range"
+            | "if-match"
+            | "if-unmodified-since"
+            | "if-none-match"
+            | "if-modified-since"
+            | "if-range"
+            | "content-length"
+            | "transfer-encoding"
+            | "upgrade"
+            | "x-http-method-override"
+            | "x-http-method"
+            | "x-method-override"
+    ) || is_forwarding(name)
+}
+
 #[derive(Default)]
 struct Seen<'a> {
     host: &'a [u8],
@@ -411,6 +436,103 @@ mod tests {
         assert_eq!(words.len(), Bypass::ALL.len());
         for (n, reason) in Bypass::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, n);
+        }
+    }
+
+    /// Names a decision might read, and the values that would make it.
+    const FIELDS: [(&str, &[&str]); 40] = [
+        ("accept", &["text/html"]),
+        ("accept-encoding", &["gzip", ";;"]),
+        ("accept-language", &["de"]),
+        ("accept-ranges", &["bytes"]),
+        ("age", &["7"]),
+        ("authorization", &["Basic YTpi"]),
+        (
+            "cache-control",
+            &["no-cache", "no-store, max-age=0", "only-if-cached"],
+        ),
+        ("connection", &["upgrade"]),
+        ("content-encoding", &["gzip"]),
+        ("content-length", &["0", "6"]),
+        ("content-type", &["text/plain"]),
+        ("cookie", &["a=b"]),
+        ("date", &["Sun, 06 Nov 1994 08:49:37 GMT"]),
+        ("expect", &["100-continue"]),
+        ("forwarded", &["host=a", "for=b"]),
+        ("front-end-https", &["on"]),
+        ("host", &["a.test", "b.test"]),
+        ("if-match", &["\"1\"", "*"]),
+        ("if-modified-since", &["Sun, 06 Nov 1994 08:49:37 GMT"]),
+        ("if-none-match", &["\"1\"", "W/\"2\""]),
+        ("if-range", &["\"1\"", "\"2\""]),
+        ("if-unmodified-since", &["Sun, 06 Nov 1994 08:49:37 GMT"]),
+        ("max-forwards", &["0"]),
+        ("origin", &["http://a.test"]),
+        ("pragma", &["no-cache"]),
+        ("prefer", &["respond-async"]),
+        ("proxy-authorization", &["Basic YTpi"]),
+        ("range", &["bytes=0-1", "bytes=-1,0-0"]),
+        ("referer", &["http://a.test/"]),
+        ("te", &["trailers"]),
+        ("transfer-encoding", &["chunked"]),
+        ("upgrade", &["websocket"]),
+        ("user-agent", &["a"]),
+        ("via", &["1.1 a"]),
+        ("x-forwarded-for", &["192.0.2.1"]),
+        ("x-forwarded-host", &["c.test"]),
+        ("x-host", &["d.test"]),
+        ("x-http-method", &["PUT"]),
+        ("x-method-override", &["PUT"]),
+        ("x-rewrite-url", &["/admin"]),
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_is_decided_by_a_field_that_is_not_among_those_that_decide(
+            lines in proptest::collection::vec((0..FIELDS.len(), 0..3_usize), 0..8),
+            method in 0..3_usize,
+            standard: bool,
+        ) {
+            let method = [Method::GET, Method::HEAD, Method::POST][method].clone();
+            let profile = if standard { Profile::Standard } else { Profile::Guarded };
+            let all: HeaderMap = lines
+                .iter()
+                .map(|(at, value)| {
+                    let (name, values) = FIELDS[*at];
+                    let value = values[value % values.len()];
+                    (HeaderName::from_static(name), HeaderValue::from_static(value))
+                })
+                .collect();
+            let mut some = HeaderMap::new();
+            for (name, value) in all.iter().filter(|(name, _)| decides(name.as_str())) {
+                some.append(name, value.clone());
+            }
+            let uri = Uri::from_static("/a?b");
+            let decided = |headers: &HeaderMap| {
+                let facts = RequestFacts::read(&method, &uri, headers, false, profile);
+                let policy = crate::policy::KeyPolicy {
+                    per_credential: true,
+                    ..Default::default()
+                };
+                let mut key = Vec::new();
+                super::super::key::write_key(
+                    &policy, "http", &uri, headers, facts.forwarded, &mut key,
+                );
+                let stored = [("etag", "\"1\""), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")];
+                let stored = stored
+                    .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                    .into_iter()
+                    .collect();
+                let now = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+                let stored = crate::http::conditional::Stored {
+                    status: http::StatusCode::OK,
+                    headers: &stored,
+                    received: now,
+                };
+                let held = crate::http::shape::Held::Whole(10);
+                (facts, key, crate::http::shape::fit(&facts, headers, stored, held, now))
+            };
+            proptest::prop_assert_eq!(decided(&all), decided(&some));
         }
     }
 }

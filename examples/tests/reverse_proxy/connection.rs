@@ -7,6 +7,11 @@ fn fresh(body: impl Into<Vec<u8>>) -> Reply {
     Reply::ok(body).control("max-age=600")
 }
 
+/// It is the next response, or an error: that the connection to the origin ended may be noticed late.
+fn is_next(answer: Answer) {
+    assert!(answer.status == 502 || answer.text() == "next", "{answer}");
+}
+
 /// What is cut off is no response, and the next one is asked for again.
 fn is_never_completed(cut: Reply) {
     let t = Test::new();
@@ -104,7 +109,7 @@ fn what_comes_after_a_body_is_of_no_response() {
     t.get().says("0123");
     t.get().says("0123").is_hit();
     t.origin(fresh("next"));
-    t.get_at("?next").says("next");
+    is_next(t.get_at("?next"));
 }
 
 #[test]
@@ -379,4 +384,135 @@ fn a_head_has_no_body_whatever_its_fields_say() {
         .is(200, "")
         .has("content-length", "10");
     connection.answer("GET").says("0123456789");
+}
+
+#[test]
+fn those_with_credentials_do_not_share() {
+    // RFC 9111 §3.5, §4: also while nothing is stored.
+    let t = Test::new();
+    let gate = Gate::default();
+    let own = gate.clone();
+    t.origin_says(move |request, _| {
+        let name = request
+            .field("authorization")
+            .unwrap_or("nobody")
+            .to_owned();
+        fresh(name).behind(&own)
+    });
+    thread::scope(|scope| {
+        let names = ["alice", "bob", "carol", "alice"];
+        let clients = names.map(|name| {
+            let ask = t.ask("GET").field("authorization", name);
+            scope.spawn(move || ask.send().says(name))
+        });
+        t.wait_for_calls(1);
+        gate.open();
+        for client in clients {
+            client.join().expect("it is answered");
+        }
+    });
+    t.was_called(4);
+}
+
+#[test]
+fn one_who_may_not_be_stored_for_shares_nothing() {
+    // RFC 9111 §5.2.1.5: "a cache MUST NOT store any part of either this request or any response to it".
+    let t = Test::new();
+    let gate = Gate::default();
+    let own = gate.clone();
+    t.origin_says(move |_, n| fresh(n.to_string()).behind(&own));
+    thread::scope(|scope| {
+        let secret = scope.spawn(|| t.ask("GET").control("no-store").send().says("1"));
+        t.wait_for_calls(1);
+        let other = scope.spawn(|| t.get().says("2"));
+        gate.open();
+        secret.join().expect("it is answered");
+        other.join().expect("it is answered");
+    });
+    t.get().says("2").is_hit();
+}
+
+#[test]
+fn an_origin_of_http_1_0_is_an_origin() {
+    // RFC 9112 §6.3, RFC 9110 §2.5.
+    let t = Test::new();
+    t.origin(Reply::raw(
+        "HTTP/1.0 200 OK\r\nCache-Control: max-age=600\r\n\r\none",
+    ));
+    t.get().says("one");
+    t.get().says("one").is_hit();
+    t.was_called(1);
+}
+
+#[test]
+fn directives_cannot_be_hidden_by_how_fields_are_written() {
+    // RFC 9112 §5.1, §5.2: white space before the colon is removed and folded lines are one, or it is no
+    // response.
+    for head in [
+        "HTTP/1.1 200 OK\r\nExpires: Fri, 06 Nov 2099 08:49:37 GMT\r\nCache-Control : no-store\r\n",
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=600,\r\n no-store\r\n",
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nCache-Control:\r\n\tno-store\r\n",
+        "HTTP/1.1 200 OK\nCache-Control: no-store\nExpires: Fri, 06 Nov 2099 08:49:37 GMT\n",
+        "HTTP/1.1 200 OK\r\ncACHE-cONTROL:nO-sTORE\r\nExpires: Fri, 06 Nov 2099 08:49:37 GMT\r\n",
+    ] {
+        let t = Test::new();
+        let rest = "Connection: close\r\nContent-Length: 3\r\n\r\none";
+        t.origin(Reply::raw(format!("{head}{rest}")));
+        let first = t.get();
+        assert!([200, 502].contains(&first.status), "{first}");
+        t.get();
+        t.was_called(2);
+    }
+}
+
+#[test]
+fn a_length_beside_chunks_means_nothing() {
+    // RFC 9112 §6.3: Transfer-Encoding overrides it, and it is removed, or it is no response.
+    let t = Test::new();
+    let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 100\r\n\
+                Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    t.origin(Reply::raw(format!("{head}3\r\none\r\n0\r\n\r\n")));
+    let answer = t.get();
+    if answer.status != 502 {
+        answer.says("one");
+        t.get().says("one");
+    }
+}
+
+#[test]
+fn a_coding_that_is_unknown_is_a_bad_gateway() {
+    // RFC 9112 §6.1: nobody behind could tell where the message ends, or what it is.
+    each(["gzip, chunked", "foo", "chunked, chunked"], |coding| {
+        let t = Test::new();
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nCache-Control: max-age=600\r\n\
+                    Transfer-Encoding:";
+        t.origin(Reply::raw(format!(
+            "{head} {coding}\r\n\r\n3\r\none\r\n0\r\n\r\n"
+        )));
+        t.get().has_status(502);
+        t.origin(fresh("two"));
+        t.get().says("two");
+    });
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_is_a_bad_gateway() {
+    // RFC 9110 §15.2.2.
+    let t = Test::new();
+    t.origin(Reply::raw(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ));
+    t.get().has_status(502);
+}
+
+#[test]
+fn what_follows_a_response_without_body_is_of_no_response() {
+    // RFC 9110 §15.3.5, §9.3.2, RFC 9112 §6.3.
+    let t = Test::alone();
+    t.origin(Reply::raw(
+        "HTTP/1.1 204 No Content\r\nCache-Control: max-age=600\r\n\r\nHTTP/1.1 200",
+    ));
+    t.get().is(204, "");
+    t.origin(fresh("next"));
+    is_next(t.get_at("?next"));
 }

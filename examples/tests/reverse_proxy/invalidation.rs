@@ -394,3 +394,70 @@ fn groups_are_passed_on_as_they_came() {
         .send()
         .has("cache-group-invalidation", "\"a\"");
 }
+
+#[test]
+fn a_target_is_the_same_however_it_is_written() {
+    // RFC 9110 §4.2.3: a host is case-insensitive, and 80 is the default; RFC 9112 §3.2.2.
+    each(["{host}", "{HOST}", "{host}:80"], |form| {
+        let t = storing(&["/in"], "x: y");
+        let host = t.host();
+        let other = form
+            .replace("{host}", &host)
+            .replace("{HOST}", &host.to_uppercase());
+        t.origin_at("/in", Reply::new(204));
+        t.ask("PUT").at("/in").host(&other).send().has_status(204);
+        t.origin_at("/in", fresh("two"));
+        assert!(is_invalid(&t, "/in"));
+        t.origin_at("/in", Reply::new(204));
+        let absolute = format!("http://{other}{}/in", t.path());
+        t.ask("DELETE").target(&absolute).send().has_status(204);
+        t.origin_at("/in", fresh("three"));
+        t.get_at("/in").says("three");
+    });
+}
+
+#[test]
+fn a_group_may_be_given_by_a_304() {
+    // RFC 9111 §3.2: the field is of the stored response now.
+    let t = Test::new();
+    let reply = Reply::ok("one").control("max-age=10");
+    t.origin_at(
+        "/in",
+        reply.fields("age: 30\netag: \"a\"\ncache-groups: \"old\""),
+    );
+    t.get_at("/in").says("one");
+    let reply = Reply::new(304).control("max-age=600");
+    t.origin_at(
+        "/in",
+        reply.fields("age: 0\netag: \"a\"\ncache-groups: \"new\""),
+    );
+    t.get_at("/in").says("one");
+    t.get_at("/in").says("one").is_hit();
+    t.origin_at(
+        "/do",
+        Reply::new(204).field("cache-group-invalidation", "\"new\""),
+    );
+    t.ask("POST").at("/do").body("x").send();
+    t.origin_at("/in", fresh("two"));
+    assert!(is_invalid(&t, "/in"));
+}
+
+#[test]
+fn a_group_of_each_variant_counts() {
+    // RFC 9875 §2.1: it is the stored response that has the field.
+    let t = Test::new();
+    t.origin_says(|request, _| {
+        let own = request.field("x-a").unwrap_or("0").to_owned();
+        let reply = fresh(&own).fields("vary: x-a");
+        reply.field("cache-groups", &format!("\"{own}\""))
+    });
+    t.get_with("x-a: 1").says("1");
+    t.get_with("x-a: 2").says("2");
+    t.origin_at(
+        "/do",
+        Reply::new(204).field("cache-group-invalidation", "\"1\""),
+    );
+    t.ask("POST").at("/do").body("x").send();
+    t.get_with("x-a: 1").says("1").is_forwarded();
+    t.get_with("x-a: 2").says("2").is_hit();
+}

@@ -1,8 +1,8 @@
 //! The reverse proxy as a client and an origin see it: bytes on sockets on both sides, and the RFCs as
 //! the judge.
 //!
-//! A test has a path of its own at a scripted origin ([`Test`](support::Test)); most of them share one
-//! proxy. Nothing waits for time to pass: what is to be stale was stale when the origin sent it, by its
+//! Each test has a proxy's process and a scripted origin for itself, and each row of a table a path
+//! ([`Test`](support::Test)). Nothing waits for time to pass: what is to be stale was stale when the origin sent it, by its
 //! Age, Date, Expires or Last-Modified. Where a rule is optional (MAY, SHOULD) the test holds what this
 //! cache chose, and says so.
 //!
@@ -31,5 +31,6 @@ mod stale;
 mod storing;
 mod support;
 mod targeted;
+mod transparency;
 mod validation;
 mod vary;

@@ -1,7 +1,8 @@
 //! Parts of representations: taken out of what is stored whole, stored, and put together (RFC 9110
 //! §14, RFC 9111 §3.3, §3.4).
 
-use crate::support::{Answer, Received, Reply, Test, each};
+use crate::support::{Answer, Gate, Received, Reply, Test, each};
+use std::thread;
 
 const DIGITS: &str = "0123456789";
 
@@ -665,4 +666,38 @@ fn a_part_may_be_forbidden_to_be_stored() {
             }
         },
     );
+}
+
+#[test]
+fn of_nothing_there_is_no_part() {
+    // RFC 9110 §14.1.2: nothing but a suffix can be satisfied; §14.2: Range may be ignored.
+    let t = stored(Reply::ok("").control("max-age=600"));
+    each(["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"], |range| {
+        let answer = t.ask("GET").field("range", range).send();
+        assert!([200, 416].contains(&answer.status), "{answer}");
+    });
+}
+
+#[test]
+fn those_who_want_a_part_and_those_who_want_the_whole_may_come_together() {
+    // RFC 9111 §4, §3.3: while the whole is on its way.
+    let t = Test::new();
+    let gate = Gate::default();
+    let own = gate.clone();
+    let serve = serving(DIGITS, "\"a\"");
+    t.origin_says(move |request, n| serve(request, n).body_behind(&own));
+    thread::scope(|scope| {
+        let whole = scope.spawn(|| t.get());
+        t.wait_for_calls(1);
+        let part = scope.spawn(|| t.get_with("range: bytes=2-5"));
+        let head = scope.spawn(|| t.head());
+        let same = scope.spawn(|| t.get_with("if-none-match: \"a\""));
+        let other = scope.spawn(|| t.get());
+        head.join().unwrap().is(200, "");
+        same.join().unwrap().is(304, "");
+        gate.open();
+        whole.join().unwrap().says(DIGITS);
+        other.join().unwrap().says(DIGITS);
+        is_part(part.join().unwrap(), 2, 5);
+    });
 }

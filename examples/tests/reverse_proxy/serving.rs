@@ -1,6 +1,7 @@
 //! What a client gets out of the store, and what it can ask of it (RFC 9111 §4, §5.2.1).
 
 use crate::support::{Reply, Test, each};
+use std::{thread, time::Duration};
 
 /// A test whose response is stored, and was of that age when it came.
 fn stored(control: &str, age: u32) -> Test {
@@ -482,4 +483,59 @@ fn a_client_of_http_1_0_is_served_out_of_the_store() {
     let answer = t.ask("GET").version("HTTP/1.0").send();
     answer.says("one").is_hit().has_no("transfer-encoding");
     t.was_called(1);
+}
+
+#[test]
+fn time_passes() {
+    // §4.2: `freshness_lifetime > current_age`, and both are in seconds.
+    let t = Test::new();
+    t.origin(Reply::ok("one").control("max-age=3"));
+    t.get().says("one");
+    assert!(t.get().says("one").is_hit().number("age") <= 1);
+    thread::sleep(Duration::from_millis(1600));
+    let later = t.get().says("one").is_hit();
+    assert!((1..=2).contains(&later.number("age")), "{later}");
+    thread::sleep(Duration::from_millis(1600));
+    t.get().says("one").is_forwarded();
+    t.was_called(2);
+}
+
+#[test]
+fn only_if_cached_goes_with_conditions_and_ranges() {
+    // §5.2.1.7: "a stored response consistent with the other constraints of the request".
+    let t = stored("max-age=600", 0);
+    let only = |lines: &str| t.ask("GET").control("only-if-cached").fields(lines).send();
+    only("if-none-match: \"a\"").is(304, "").is_hit();
+    only("if-none-match: \"b\"").says("one").is_hit();
+    only("range: bytes=0-1").is(206, "on").is_hit();
+    t.was_called(1);
+}
+
+#[test]
+fn only_if_cached_gives_nothing_that_must_be_validated() {
+    // §5.2.2.2, §5.2.1.7.
+    each(
+        [
+            "max-age=10, must-revalidate",
+            "no-cache",
+            "max-age=0, must-revalidate",
+        ],
+        |control| {
+            let t = stored(control, 30);
+            t.ask("GET")
+                .control("only-if-cached, max-stale")
+                .send()
+                .has_status(504);
+            t.was_called(1);
+        },
+    );
+}
+
+#[test]
+fn an_error_does_not_replace_what_is_fresh() {
+    // §4.3.3.
+    let t = stored("max-age=600", 0);
+    t.origin(Reply::new(500).body("broken"));
+    t.ask("GET").control("no-cache").send().is(500, "broken");
+    t.get().says("one").is_hit();
 }

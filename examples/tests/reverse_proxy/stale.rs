@@ -343,3 +343,45 @@ fn what_was_invalidated_is_not_served_in_place_of_an_error() {
     t.origin(Reply::hang_up());
     t.get().has_status(502);
 }
+
+#[test]
+fn what_a_refresh_brings_counts_though_it_may_not_be_stored() {
+    // §4.3.3: "none of the stored responses [...] are suitable".
+    each(
+        [Reply::new(404), Reply::new(410), Reply::ok("two")],
+        |reply| {
+            let t = stored(stale("stale-while-revalidate=60"));
+            t.origin(reply.clone().control("no-store"));
+            t.get().says("one").is_hit();
+            t.wait_for_calls(2);
+            assert!(eventually(|| t.get().text() != "one"));
+        },
+    );
+}
+
+#[test]
+fn a_stale_response_answers_conditions_and_ranges_while_it_is_refreshed() {
+    // RFC 5861 §3, §4.3.2.
+    each(
+        [("if-none-match: \"a\"", 304), ("range: bytes=0-1", 206)],
+        |(lines, status)| {
+            let t = stored(stale("stale-while-revalidate=60"));
+            t.origin(Reply::ok("two").control("max-age=600"));
+            t.get_with(lines).has_status(*status).is_hit();
+            t.wait_for_calls(2);
+            // What is stored is renewed as a whole.
+            assert!(eventually(|| t.get().text() == "two"));
+            assert!(!t.last().fields.has("range"));
+        },
+    );
+}
+
+#[test]
+fn a_head_is_served_while_what_is_stored_is_refreshed() {
+    // RFC 5861 §3.
+    let t = stored(stale("stale-while-revalidate=60"));
+    t.origin(Reply::ok("two").control("max-age=600"));
+    t.head().is(200, "").is_hit();
+    t.get().has_status(200);
+    assert!(eventually(|| t.get().text() == "two"));
+}

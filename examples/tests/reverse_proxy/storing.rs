@@ -538,3 +538,79 @@ fn a_response_with_a_body_that_is_empty_is_stored() {
         },
     );
 }
+
+#[test]
+fn what_authorization_stored_by_must_revalidate_is_validated_when_stale() {
+    // §3.5: "and the cache conforms to the requirements of that directive".
+    each(["max-age=10, must-revalidate", "s-maxage=10"], |control| {
+        let t = Test::new();
+        let reply = Reply::ok("one").control(control);
+        t.origin(reply.fields("age: 30\netag: \"a\""));
+        t.get_with("authorization: alice").says("one");
+        t.origin(Reply::hang_up());
+        t.get_with("authorization: alice").has_status(502);
+        t.get().has_status(502);
+    });
+}
+
+#[test]
+fn fields_that_private_names_are_not_stored_of_a_304_either() {
+    // §3.2, §3.1: fields excepted from storage are not updated.
+    let t = Test::new();
+    let control = "private=\"x-mine\"";
+    let reply = Reply::ok("one").control(&format!("max-age=10, {control}"));
+    t.origin(reply.fields("age: 30\netag: \"a\"\nx-mine: 1"));
+    t.get_with("x: alice").has("x-mine", "1");
+    let reply = Reply::new(304).control(&format!("max-age=600, {control}"));
+    t.origin(reply.fields("age: 0\netag: \"a\"\nx-mine: 2"));
+    assert_ne!(t.get_with("x: bob").says("one").field("x-mine"), Some("1"));
+    t.get_with("x: carol").says("one").is_hit().has_no("x-mine");
+}
+
+#[test]
+fn fields_that_no_cache_names_are_those_of_the_validation() {
+    // §5.2.2.4: "updating or removing those fields".
+    let t = Test::new();
+    let control = "max-age=10, no-cache=\"x-mine\"";
+    t.origin(
+        Reply::ok("one")
+            .control(control)
+            .fields("age: 30\netag: \"a\"\nx-mine: 1"),
+    );
+    t.get().has("x-mine", "1");
+    t.origin(Reply::new(304).fields("etag: \"a\"\nx-mine: 2"));
+    assert_ne!(t.get().says("one").field("x-mine"), Some("1"));
+    t.get().says("one").is_hit().has_no("x-mine");
+}
+
+#[test]
+fn a_long_target_is_a_target() {
+    // RFC 9110 §4.1: 8000 octets ought to be supported.
+    let t = Test::new();
+    t.origin_says(|request, _| {
+        let end = request.target.len();
+        Reply::ok(end.to_string()).control(FRESH)
+    });
+    for length in [4_000, 7_900] {
+        let end = format!("?{}", "x".repeat(length));
+        let whole = t.path().len() + end.len();
+        t.get_at(&end).says(&whole.to_string());
+        t.get_at(&end).says(&whole.to_string());
+    }
+}
+
+#[test]
+fn a_target_with_an_authority_is_the_same_target() {
+    // RFC 9112 §3.2.2: the authority of the target goes before Host.
+    let t = Test::new();
+    t.origin(Reply::ok("one").control(FRESH));
+    t.get().says("one");
+    let absolute = format!("http://{}{}", t.host(), t.path());
+    let asked = |target: &str| t.ask("GET").target(target).host("other.test").send();
+    asked(&absolute).says("one").is_hit();
+    t.was_called(1);
+    asked(&absolute.replace(&t.host(), "third.test"))
+        .says("one")
+        .is_forwarded();
+    assert_eq!(t.last().field("host"), Some("third.test"));
+}

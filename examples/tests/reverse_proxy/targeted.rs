@@ -302,3 +302,35 @@ fn without_a_list_no_field_counts() {
         "cdn-cache-control: no-store\ncache-control: max-age=600"
     ));
 }
+
+#[test]
+fn a_304_is_judged_by_the_targeted_field_too() {
+    // §2.2, RFC 9111 §4.3.4: of the response as it is updated.
+    let is_fresh_after = |stored: &str, update: &str| {
+        let t = Test::new();
+        let full = Reply::ok("one")
+            .fields(stored)
+            .fields("age: 30\netag: \"a\"");
+        t.origin(full.clone());
+        t.get().says("one");
+        let update = Reply::new(304).fields(update).field("etag", "\"a\"");
+        t.origin_says(move |request, _| match request.field("if-none-match") {
+            Some(_) => update.clone(),
+            None => full.clone(),
+        });
+        t.get().says("one").is_forwarded();
+        t.get().says("one");
+        t.calls() == 2
+    };
+    let targeted = "cdn-cache-control: max-age=10\ncache-control: no-store";
+    assert!(is_fresh_after(targeted, "x: y"));
+    assert!(is_fresh_after(targeted, "cdn-cache-control: max-age=600"));
+    assert!(is_fresh_after(targeted, "cache-control: max-age=0"));
+    assert!(!is_fresh_after(
+        targeted,
+        "cdn-cache-control: max-age=0\ncache-control: max-age=600"
+    ));
+    let plain = "cache-control: max-age=10";
+    assert!(is_fresh_after(plain, "cdn-cache-control: max-age=600"));
+    assert!(!is_fresh_after(plain, "cdn-cache-control: no-store"));
+}

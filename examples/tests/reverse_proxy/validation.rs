@@ -696,3 +696,121 @@ fn tags_of_other_variants_are_offered_and_a_304_selects_one() {
     t.get_with("accept-language: en").says("english").is_hit();
     t.was_called(3);
 }
+
+#[test]
+fn a_304_may_withdraw_what_is_stored() {
+    // §3.2, §5.2.2: its directives are those of the stored response now.
+    each(
+        ["no-store", "private", "no-cache", "max-age=0"],
+        |control| {
+            let t = stored(stale("one").field("etag", "\"a\""));
+            let control = (*control).to_owned();
+            t.origin_says(move |request, _| match offered(request) {
+                Some(_) => not_modified().field("etag", "\"a\"").control(&control),
+                None => stale("one").field("etag", "\"a\""),
+            });
+            t.get().says("one");
+            t.get().says("one").is_forwarded();
+        },
+    );
+}
+
+#[test]
+fn a_304_may_say_that_the_response_varies() {
+    // §3.2, §4.1: its Vary is that of the stored response now.
+    let t = stored(stale("one").field("etag", "\"a\""));
+    let reply = not_modified().fields("etag: \"a\"\nvary: x-a\nage: 0");
+    t.origin(reply.control("max-age=600"));
+    t.get_with("x-a: 1").says("one");
+    t.origin(fresh("two").field("vary", "x-a"));
+    t.get_with("x-a: 2").says("two").is_forwarded();
+}
+
+#[test]
+fn a_304_to_a_client_s_own_condition_updates_what_is_stored() {
+    // §4.3.4: whoever asked, "the cache MUST update its header fields".
+    let t = stored(fresh("one").field("etag", "\"a\""));
+    t.origin(
+        not_modified()
+            .fields("etag: \"a\"\nx-new: 1")
+            .control("max-age=600"),
+    );
+    let ask = t.ask("GET").control("no-cache");
+    ask.field("if-none-match", "\"a\"").send().is(304, "");
+    t.get().says("one").is_hit().has("x-new", "1");
+    t.was_called(2);
+}
+
+#[test]
+fn a_client_s_conditions_do_not_spoil_the_cache_s_own() {
+    // §4.3.1, §4.3.2: an origin that goes by the standard is asked such that its answer is right.
+    fn origin(request: &Received) -> Reply {
+        let is_same = match (offered(request), request.field("if-modified-since")) {
+            (Some(tags), _) => tags.contains("\"a\"") || tags == "*",
+            (None, Some(date)) => date == "Sun, 06 Nov 1994 08:49:37 GMT",
+            (None, None) => false,
+        };
+        let reply = if is_same {
+            not_modified()
+        } else {
+            Reply::ok("one")
+        };
+        let lines = "etag: \"a\"\nlast-modified: Sun, 06 Nov 1994 08:49:37 GMT";
+        reply.control("max-age=0").fields(lines)
+    }
+    each(
+        [
+            ("if-none-match: \"a\"", 304),
+            ("if-none-match: W/\"a\"", 304),
+            ("if-none-match: \"b\"", 200),
+            ("if-none-match: \"b\", \"a\"", 304),
+            ("if-none-match: *", 304),
+            ("if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT", 304),
+            ("if-modified-since: Sat, 05 Nov 1994 08:49:37 GMT", 200),
+            (
+                "if-none-match: \"b\"\nif-modified-since: Sun, 06 Nov 1994 08:49:37 GMT",
+                200,
+            ),
+            (
+                "if-none-match: \"a\"\nif-modified-since: Sat, 05 Nov 1994 08:49:37 GMT",
+                304,
+            ),
+            ("if-modified-since: nonsense", 200),
+            ("x: y", 200),
+        ],
+        |(lines, status)| {
+            let t = Test::new();
+            t.origin_says(move |request, _| origin(request));
+            t.get().says("one");
+            for _ in 0..2 {
+                let body = if *status == 304 { "" } else { "one" };
+                t.get_with(lines).is(*status, body).is_forwarded();
+            }
+            t.get().says("one");
+        },
+    );
+}
+
+#[test]
+fn a_head_is_about_the_variant_it_selects() {
+    // §4.3.5: those "that could have been chosen for that request".
+    let t = Test::new();
+    t.origin_says(|request, _| {
+        let own = request.field("x-a").unwrap_or("0").to_owned();
+        let reply = fresh(&own).fields("vary: x-a");
+        reply.field("etag", &format!("\"{own}\""))
+    });
+    t.get_with("x-a: 1").says("1");
+    t.ask("HEAD").field("x-a", "2").send().has_status(200);
+    t.get_with("x-a: 1").says("1").is_hit();
+}
+
+#[test]
+fn a_head_of_another_kind_is_validated_too() {
+    // §4.3.2: a client may send conditions with HEAD.
+    let t = stored(stale("one").field("etag", "\"a\""));
+    t.origin(not_modified().field("etag", "\"a\""));
+    let ask = t.ask("HEAD").field("if-none-match", "\"a\"");
+    ask.send().is(304, "");
+    assert_eq!(t.last().method, "HEAD");
+}

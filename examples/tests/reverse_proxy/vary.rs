@@ -338,3 +338,19 @@ fn the_selecting_fields_may_change() {
     assert_ne!(t.get_with("x-a: 1\nx-b: 3").text(), "two");
     assert_ne!(t.get_with("x-a: 3\nx-b: 2").text(), "one");
 }
+
+#[test]
+fn many_variants_are_not_mixed_up() {
+    // §4.1: however many of them are kept.
+    let t = Test::new();
+    t.origin_says(|request, _| {
+        let own = request.field("x-a").unwrap_or_default().to_owned();
+        Reply::ok(own).control("max-age=600").fields("vary: x-a")
+    });
+    for _ in 0..2 {
+        for value in 0..100 {
+            let value = value.to_string();
+            t.ask("GET").field("x-a", &value).send().says(&value);
+        }
+    }
+}

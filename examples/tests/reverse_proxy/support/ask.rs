@@ -40,6 +40,12 @@ impl Ask {
         self
     }
 
+    /// This, whatever the test's path is.
+    pub(crate) fn target(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
     pub(crate) fn host(mut self, host: &str) -> Self {
         self.fields[0].1 = host.to_owned();
         self

@@ -69,7 +69,8 @@ pub(crate) struct Script {
     /// By what follows the test's path in the target; the last that fits counts.
     says: Mutex<Vec<(Option<String>, Says)>>,
     received: Mutex<Vec<Received>>,
-    arrival: Condvar,
+    decided: Mutex<usize>,
+    decision: Condvar,
 }
 
 impl Script {
@@ -85,21 +86,20 @@ impl Script {
         lock(&self.received).clone()
     }
 
-    /// Waits for so many requests; tells how many came.
+    /// Waits until it is decided what so many requests are told; tells of how many it is.
     pub(crate) fn wait_for(&self, count: usize) -> usize {
-        let received = lock(&self.received);
-        let (received, _) = self
-            .arrival
-            .wait_timeout_while(received, LIMIT, |received| received.len() < count)
+        let decided = lock(&self.decided);
+        let (decided, _) = self
+            .decision
+            .wait_timeout_while(decided, LIMIT, |decided| *decided < count)
             .unwrap_or_else(PoisonError::into_inner);
-        received.len()
+        *decided
     }
 
     fn answer(&self, request: Received, end: &str) -> Reply {
         let number = {
             let mut received = lock(&self.received);
             received.push(request.clone());
-            self.arrival.notify_all();
             received.len()
         };
         let says = {
@@ -108,10 +108,13 @@ impl Script {
             let general = || all.iter().find(|(own, _)| own.is_none());
             exact.or_else(general).map(|(_, says)| Arc::clone(says))
         };
-        says.map_or_else(
+        let reply = says.map_or_else(
             || Reply::new(599).body("the origin was told nothing"),
             |says| says(&request, number),
-        )
+        );
+        *lock(&self.decided) += 1;
+        self.decision.notify_all();
+        reply
     }
 }
 

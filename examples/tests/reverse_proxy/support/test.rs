@@ -7,7 +7,7 @@ use super::{
 };
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -25,15 +25,21 @@ impl Site {
         let proxy = Proxy::start(origin.address, arguments);
         Arc::new(Self { origin, proxy })
     }
+}
 
-    /// The one that most tests share.
-    fn shared() -> Arc<Self> {
-        static SHARED: OnceLock<Arc<Site>> = OnceLock::new();
-        Arc::clone(SHARED.get_or_init(|| Self::start(&[])))
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.origin.leave();
     }
 }
 
-/// A test: what the origin says at its path, and who asks for it.
+thread_local! {
+    /// The one of this thread, and so of one test: an invalidation may keep what is on its way for another
+    /// test from being stored, and a connection that one origin closed is another's bad gateway.
+    static SITE: Arc<Site> = Site::start(&[]);
+}
+
+/// A test, or a row of one: what the origin says at its path, and who asks for it.
 pub(crate) struct Test {
     site: Arc<Site>,
     script: Arc<Script>,
@@ -42,10 +48,10 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn new() -> Self {
-        Self::on(Site::shared())
+        SITE.with(|site| Self::on(Arc::clone(site)))
     }
 
-    /// With an origin and a proxy of its own, for what others would notice.
+    /// With an origin and a proxy of its own, for what other rows would notice.
     pub(crate) fn alone() -> Self {
         Self::with(&[])
     }

@@ -4,6 +4,7 @@ use cache_tower::{
     Profile,
     http::{
         admit::Terms,
+        date,
         fields::{freshened, storable},
         validator::{Freshening, freshening},
     },
@@ -21,6 +22,7 @@ use super::{
 /// the fields of the 304 that came later.
 pub(crate) const SEEDS: &[&[u8]] = &[
     b"\x00\n\n200\ncache-control: max-age=60\netag: \"a\"\nx-a: 1\nx-a: 2\ncontent-length: 5\nage: 7\n\netag: \"a\"\nx-a: 3\nage: 2\ncontent-length: 0\n",
+    b"\x00\n\n200\ncache-control: max-age=60\nlast-modified: Thu, 01 Jan 2004 00:00:00 GMT\ndate: Thu, 01 Jan 2004 00:01:00 GMT\n\nlast-modified: Thu, 01 Jan 2004 00:00:00 GMT\ndate: Thu, 01 Jan 2004 00:00:59 GMT\n",
     b"\x00cookie: sid=1\n\n200\ncache-control: public, max-age=60\nlast-modified: Thu, 01 Jan 2004 00:00:00 GMT\n\ncache-control: private\n",
     b"\x01authorization: x\n\n203\ncache-control: s-maxage=60, private=\"x-user\"\nx-user: a\netag: W/\"a\"\ncontent-encoding: gzip\n\netag: \"a\"\nset-cookie: a=b\ncontent-encoding: br\n",
     b"\x02\n\n200\nvary: accept\netag: \"a\"\nexpires: Thu, 01 Jan 1970 00:00:00 GMT\n\nvary: *\netag: \"a\"\nconnection: x-a, close\nx-a: 1\ntrailer: x\n",
@@ -87,9 +89,8 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-/// As the cache keeps fields: it says itself how old a response is, and which part.
+/// As the cache keeps fields: it says itself which part it holds.
 fn kept(mut stored: HeaderMap) -> HeaderMap {
-    stored.remove(header::AGE);
     stored.remove(header::CONTENT_RANGE);
     stored
 }
@@ -114,6 +115,7 @@ impl Store<'_> {
     fn is_freshened(&self, stored: &HeaderMap, terms: &Terms, update: &HeaderMap) {
         let is_same = freshening(stored, update, now());
         assert_ne!(freshening(stored, stored, now()), Freshening::Mismatch);
+        is_named_by_the_letter(stored, update, is_same);
         if is_same == Freshening::Mismatch {
             return;
         }
@@ -139,6 +141,37 @@ impl Store<'_> {
     }
 }
 
+/// RFC 9111 §4.3.4, of what is plain.
+fn is_named_by_the_letter(stored: &HeaderMap, update: &HeaderMap, is_same: Freshening) {
+    let read = |headers: &HeaderMap, name: HeaderName| {
+        let value = headers.get(name)?;
+        date::parse(value.as_bytes(), now())
+    };
+    let tag = |headers: &HeaderMap| {
+        let inner = headers.get(header::ETAG)?.as_bytes();
+        let inner = inner.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        let is_plain = headers.get_all(header::ETAG).iter().count() == 1
+            && inner.iter().all(u8::is_ascii_alphanumeric);
+        is_plain.then(|| inner.to_vec())
+    };
+    if let (Some(tag), Some(named)) = (tag(stored), tag(update)) {
+        let expected = if tag == named {
+            Freshening::Strong
+        } else {
+            Freshening::Mismatch
+        };
+        assert_eq!(is_same, expected);
+    }
+    if !stored.contains_key(header::ETAG) && !update.contains_key(header::ETAG) {
+        let modified = read(stored, header::LAST_MODIFIED);
+        let is_equal = modified.is_some() && modified == read(update, header::LAST_MODIFIED);
+        let is_apart =
+            read(stored, header::DATE) >= modified.map(|at| at + Duration::from_secs(60));
+        assert_eq!(is_same == Freshening::Strong, is_equal && is_apart);
+        assert_eq!(is_same == Freshening::Weak, is_equal && !is_apart);
+    }
+}
+
 /// Field by field what was stored or what came, and what frames the body as it was.
 fn each_field_is_of_one(stored: &HeaderMap, update: &HeaderMap, merged: &HeaderMap) {
     let framing = [
@@ -161,7 +194,12 @@ fn each_field_is_of_one(stored: &HeaderMap, update: &HeaderMap, merged: &HeaderM
             assert!(!merged.contains_key(name), "{name}");
         } else if !update.contains_key(header::CONNECTION) && update.contains_key(name) {
             assert_eq!(lines, update.get_all(name), "{name}");
-        } else if !matches!(name.as_str(), "age" | "date") {
+        } else if *name == header::AGE {
+            assert!(
+                !merged.contains_key(name),
+                "what was stored is confirmed now"
+            );
+        } else if *name != header::DATE {
             assert!(is_as_stored || lines == update.get_all(name), "{name}");
         }
     }

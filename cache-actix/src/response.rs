@@ -1,0 +1,133 @@
+//! How answers become responses of actix.
+
+use crate::{
+    body::{Incoming, ResponseBody},
+    convert,
+    request::Marks,
+};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::{BodySize, MessageBody},
+    dev::ServiceResponse,
+    http::{Method, header as old},
+};
+use cache_tower::adapter::{Answer, Engine, Plain};
+use http::{Extensions, HeaderMap, Response, StatusCode, header};
+use http_body::Body;
+
+type FromEngine<B> = Response<cache_tower::ResponseBody<Incoming<B>>>;
+
+/// The fields of a stored response as actix has them. Content-Length is what the body's size says.
+struct Head {
+    fields: old::HeaderMap,
+    length: Option<u64>,
+}
+
+/// What such a copy takes for each field beside its text: a place in actix's map, and what the
+/// reference counts of texts take.
+pub(crate) const FIELD_COPY: usize = 360;
+
+impl Head {
+    fn of(fields: &HeaderMap) -> Self {
+        let mut fields = fields.clone();
+        let length = take_length(&mut fields);
+        Self {
+            fields: convert::fields_for_actix(&fields),
+            length,
+        }
+    }
+}
+
+/// Takes Content-Length off. One that does not parse stays.
+fn take_length(fields: &mut HeaderMap) -> Option<u64> {
+    let length = fields.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    let length = length.parse().ok()?;
+    fields.remove(header::CONTENT_LENGTH);
+    Some(length)
+}
+
+/// Answers a request by what the cache says.
+pub(crate) fn answer<B: MessageBody>(
+    engine: &Engine,
+    answer: Answer,
+    request: HttpRequest,
+) -> ServiceResponse<ResponseBody<B>> {
+    let is_head = request.method() == Method::HEAD;
+    let write = |plain: Plain<'_, Head, Incoming<B>>| {
+        let body = sized(
+            plain.body,
+            plain.head.length.filter(|_| is_head),
+            plain.status,
+        );
+        let status = convert::status_for_actix(plain.status);
+        let mut response = HttpResponse::with_body(status, body);
+        let mut fields = plain.head.fields.clone();
+        if let Some(age) = convert::value_for_actix(&plain.age) {
+            fields.insert(old::AGE, age);
+        }
+        let value = plain.cache_status.as_ref();
+        if let Some(value) = value.and_then(convert::value_for_actix) {
+            fields.insert(CACHE_STATUS, value);
+        }
+        *response.headers_mut() = fields;
+        mark(&mut response, plain.extensions);
+        response
+    };
+    let response = answer
+        .with_head(engine, Head::of, write)
+        .unwrap_or_else(|| whole(answer.into_response(engine), is_head));
+    ServiceResponse::new(request, response)
+}
+
+const CACHE_STATUS: old::HeaderName = old::HeaderName::from_static("cache-status");
+
+/// A response of the engine, by itself.
+fn whole<B: MessageBody>(response: FromEngine<B>, is_head: bool) -> HttpResponse<ResponseBody<B>> {
+    let head = HttpResponse::with_body(convert::status_for_actix(response.status()), ());
+    onto(head, response, is_head)
+}
+
+/// A response of the engine, on the head of the service's own: what that says beyond `http` stays.
+pub(crate) fn onto<B: MessageBody>(
+    mut head: HttpResponse<()>,
+    response: FromEngine<B>,
+    is_head: bool,
+) -> HttpResponse<ResponseBody<B>> {
+    let (mut parts, body) = response.into_parts();
+    let own = body.size_hint().exact();
+    let length = match take_length(&mut parts.headers) {
+        // What a body of unknown length is said to have stays a field.
+        Some(length) if own.is_none() => {
+            parts.headers.insert(header::CONTENT_LENGTH, length.into());
+            None
+        }
+        length => length,
+    };
+    let body = sized(body, length.filter(|_| is_head), parts.status);
+    *head.status_mut() = convert::status_for_actix(parts.status);
+    *head.headers_mut() = convert::fields_for_actix(&parts.headers);
+    let mut response = head.set_body(body);
+    mark(&mut response, parts.extensions);
+    response
+}
+
+/// The body, announced as it is to be: the response to a HEAD is announced as the one to a GET, and a
+/// status without content has none.
+fn sized<B: MessageBody>(
+    body: cache_tower::ResponseBody<Incoming<B>>,
+    length: Option<u64>,
+    status: StatusCode,
+) -> ResponseBody<B> {
+    let is_without = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let announced = match length {
+        _ if is_without && body.is_end_stream() => Some(BodySize::None),
+        length => length.map(BodySize::Sized),
+    };
+    ResponseBody::cached(body, announced)
+}
+
+fn mark<B>(response: &mut HttpResponse<B>, marks: Extensions) {
+    if !marks.is_empty() {
+        response.extensions_mut().insert(Marks(marks));
+    }
+}

@@ -1,0 +1,17 @@
+//! What is actix-web's own: where layers go, extractors, requests that are moved, workers. What holds for
+//! every framework is tested for all of them at once, in the member `tests`.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking, and do not hang"
+)]
+
+mod background;
+mod bodies;
+mod layers;
+mod macros;
+mod purge;
+mod support;
+mod workers;
