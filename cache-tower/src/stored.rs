@@ -387,6 +387,7 @@ impl Answer {
         entry: Arc<Entry<Stored>>,
         shape: Shape,
         now: Moment,
+        is_head: bool,
         decision: impl FnOnce(Ttl) -> Decision,
     ) -> Option<Self> {
         let candidate = candidate(&entry, now)?;
@@ -395,7 +396,7 @@ impl Answer {
             shape,
             age: candidate.age,
             decision: decision(ttl(candidate.freshness)),
-            is_head: false,
+            is_head,
             within: None,
         })
     }

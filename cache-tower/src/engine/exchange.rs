@@ -334,7 +334,7 @@ impl Exchange {
     ) -> Option<Settled<B>> {
         let now = self.shared.store.clock().wall();
         let confirmed = match &self.ask {
-            Ask::AsIs if !self.plan.facts.is_plain() => return None,
+            Ask::AsIs if self.plan.facts.conditional => return None,
             // Nobody asked for it; what is stored without a validator is what it can be about (§4.3.4).
             Ask::AsIs => self.plan.stored.clone()?,
             ask => match ask.confirmed(&parts.headers, now).cloned() {
@@ -343,7 +343,7 @@ impl Exchange {
             },
         };
         let stored = confirmed.value()?.response()?;
-        if !stored.holds_all() && self.plan.facts.is_plain() {
+        if stored.fit(&self.plan.facts, &self.request_headers, now) == Fit::Lacks {
             return Some(self.incoherent());
         }
         let parts = std::mem::replace(parts, Response::new(()).into_parts().0);
@@ -463,7 +463,8 @@ impl Exchange {
                 Then::Overtaken
             },
         };
-        Answer::validated(Arc::clone(entry), shape, now, decision)
+        let is_head = self.plan.facts.method == MethodClass::Head;
+        Answer::validated(Arc::clone(entry), shape, now, is_head, decision)
     }
 
     /// What was confirmed goes to this client and is not kept: with the fields of the 304, if they are about
@@ -495,6 +496,9 @@ impl Exchange {
         let now = self.shared.store.clock().wall();
         if let Fit::As(shape) = stored.fit(&self.plan.facts, &self.request_headers, now) {
             stored.write_shaped(&shape, &self.shared, &mut response);
+        }
+        if self.plan.facts.method == MethodClass::Head {
+            *response.body_mut() = ResponseBody::empty();
         }
         let (parts, body) = response.into_parts();
         self.respond(parts, body, then, None)
