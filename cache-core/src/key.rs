@@ -253,9 +253,9 @@ impl Namespace {
         key.write_parts(&mut KeyWriter { bytes });
     }
 
-    /// What is left of a key of this namespace.
-    pub(crate) fn strip<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
-        key.strip_prefix(&*self.0)
+    /// What every key of this namespace begins with.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
