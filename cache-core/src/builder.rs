@@ -25,6 +25,7 @@ pub struct StoreBuilder {
     remote_settings: RemoteSettings,
     schema: u64,
     naming: Option<Naming>,
+    scope: String,
 }
 
 impl Default for StoreBuilder {
@@ -47,6 +48,7 @@ impl StoreBuilder {
             remote_settings: RemoteSettings::new(),
             schema: 0,
             naming: None,
+            scope: String::new(),
         }
     }
 
@@ -113,6 +115,13 @@ impl StoreBuilder {
         self
     }
 
+    /// What the groups of this store are told apart by from those of other stores in the same remote
+    /// tier. It must hold no `:`. Default: empty.
+    pub fn group_scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = scope.into();
+        self
+    }
+
     /// Makes the hashes of all keys equal, to test that keys are told apart without them.
     #[cfg(any(test, feature = "test-util"))]
     pub fn colliding_hashes(mut self) -> Self {
@@ -151,6 +160,7 @@ impl StoreBuilder {
             settings: self.remote_settings,
             schema: self.schema,
             naming: self.naming,
+            scope: self.scope.into(),
         });
         let permits = Permits::new(self.max_refreshes);
         Ok(Store::new(

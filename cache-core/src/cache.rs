@@ -634,7 +634,9 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             Sizes::Weighed(_) => std::any::type_name::<V>().to_owned(),
             Sizes::Encoded(codec) => format!("{} {codec:?}", std::any::type_name::<V>()),
         });
-        let store: Store<V> = self.memory.schema(&schema).build()?;
+        let namespace = Namespace::new(&self.name);
+        let memory = self.memory.schema(&schema).group_scope(namespace.scope());
+        let store: Store<V> = memory.build()?;
         if store.has_remote() && matches!(self.sizes, Sizes::Weighed(_)) {
             return Err(Error::config(
                 "the cache has a remote tier but no codec, since `weigh` was called after it; accepted is one of both, or `codec` last",
@@ -644,7 +646,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             store,
             policy: Arc::new(self.policy),
             shape: Arc::new(Shape {
-                namespace: Namespace::new(&self.name),
+                namespace,
                 sizes: self.sizes,
             }),
         })

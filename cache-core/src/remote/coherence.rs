@@ -99,11 +99,17 @@ pub(crate) struct Coherence {
     max_staleness: Duration,
     clock: Arc<dyn Clock>,
     groups: Arc<Groups>,
+    scope: Box<str>,
     versions: Mutex<HashMap<Box<str>, ServerTime>>,
 }
 
 impl Coherence {
-    pub(crate) fn new(max_staleness: Duration, clock: Arc<dyn Clock>, groups: Arc<Groups>) -> Self {
+    pub(crate) fn new(
+        max_staleness: Duration,
+        clock: Arc<dyn Clock>,
+        groups: Arc<Groups>,
+        scope: Box<str>,
+    ) -> Self {
         Self {
             counts: (0..STRIPES).map(|_| AtomicU32::new(0)).collect(),
             wakers: (0..WAKERS).map(|_| Notify::new()).collect(),
@@ -113,6 +119,7 @@ impl Coherence {
             max_staleness,
             clock,
             groups,
+            scope,
             versions: Mutex::default(),
         }
     }
@@ -243,7 +250,12 @@ impl Watcher for Coherence {
                 self.waker(name).notify_waiters();
             }
             Notice::Woken(name) => self.waker(name).notify_waiters(),
-            Notice::Group(name) => self.group_changed(name),
+            Notice::Group(name) => {
+                let unscoped = name.strip_prefix(&*self.scope);
+                if let Some(name) = unscoped.and_then(|name| name.strip_prefix(':')) {
+                    self.group_changed(name);
+                }
+            }
             Notice::Everything => self.everything_changed(),
             Notice::Heard { within } => self.heard(within),
             Notice::Lost => self.lost(),
@@ -268,7 +280,12 @@ mod tests {
 
     fn scene() -> (ManualClock, Coherence) {
         let clock = ManualClock::at(SystemTime::UNIX_EPOCH);
-        let coherence = Coherence::new(seconds(3), Arc::new(clock.clone()), Arc::default());
+        let coherence = Coherence::new(
+            seconds(3),
+            Arc::new(clock.clone()),
+            Arc::default(),
+            "s".into(),
+        );
         (clock, coherence)
     }
 
@@ -350,7 +367,7 @@ mod tests {
         let (clock, coherence) = scene();
         coherence.notice(HEARD);
         let tick = coherence.groups.tick();
-        coherence.notice(Notice::Group("g"));
+        coherence.notice(Notice::Group("s:g"));
         coherence.remember_version("g", ServerTime(1), tick);
         assert_eq!(coherence.version("g", clock.now()), None);
         coherence.remember_version("g", ServerTime(2), coherence.groups.tick());

@@ -119,7 +119,8 @@ impl Lease {
         let (sealed, lasting, groups) = self.seal(loaded)?;
         let remote = &*self.tier.remote;
         if !groups.is_empty() {
-            let names: Vec<&str> = groups.iter().map(|name| &**name).collect();
+            let names: Vec<String> = groups.iter().map(|name| self.tier.scoped(name)).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
             // Longer than the entry, so that each commit need not write them anew.
             let kept = lasting.saturating_mul(2);
             let joined = |limit| remote.join_groups(&names, self.born, kept, limit);

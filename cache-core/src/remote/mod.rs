@@ -29,6 +29,8 @@ pub mod fake;
 mod jobs;
 mod journal;
 mod lease;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub(crate) mod tier;
 
 pub use budget::Budget;
@@ -36,6 +38,8 @@ pub use envelope::{Envelope, Odd, Sealed};
 #[cfg(feature = "test-util")]
 pub use fake::Fake;
 pub use lease::{Lease, Shared};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisSettings};
 pub use tier::{Held, Leasing, RemoteSettings, RemoteStats};
 
 use crate::Error;
@@ -361,8 +365,7 @@ pub fn from_url(url: &str) -> Result<Arc<dyn Remote>, Error> {
 
 #[cfg(feature = "redis")]
 fn by_redis(url: &str) -> Result<Arc<dyn Remote>, Error> {
-    let _ = url;
-    Err(Error::config("being built"))
+    Ok(Arc::new(Redis::new(url)?))
 }
 
 #[cfg(not(feature = "redis"))]

@@ -190,6 +190,8 @@ pub(crate) struct Tier {
     settings: RemoteSettings,
     schema: u64,
     naming: Option<Naming>,
+    /// Before the names of groups, so that those of two caches do not meet.
+    scope: Box<str>,
     groups: Arc<Groups>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
@@ -202,6 +204,7 @@ pub(crate) struct Parts {
     pub(crate) settings: RemoteSettings,
     pub(crate) schema: u64,
     pub(crate) naming: Option<Naming>,
+    pub(crate) scope: Box<str>,
 }
 
 impl Tier {
@@ -217,11 +220,13 @@ impl Tier {
             settings,
             schema,
             naming,
+            scope,
         } = parts;
         let coherence = Arc::new(Coherence::new(
             settings.max_staleness,
             Arc::clone(clock),
             Arc::clone(groups),
+            scope.clone(),
         ));
         let watcher: Weak<dyn Watcher> = {
             let weak: Weak<Coherence> = Arc::downgrade(&coherence);
@@ -235,11 +240,17 @@ impl Tier {
             settings,
             schema,
             naming,
+            scope,
             groups: Arc::clone(groups),
             counters: Arc::clone(counters),
             clock: Arc::clone(clock),
             random: Arc::clone(random),
         }
+    }
+
+    /// The name of a group, in the remote tier.
+    pub(crate) fn scoped(&self, group: &str) -> String {
+        format!("{}:{group}", self.scope)
     }
 
     pub(crate) fn budget(&self) -> Budget {
@@ -462,7 +473,12 @@ impl Tier {
                 body: new.body,
             };
             let lasting = envelope.lasting();
-            let groups: Vec<&str> = envelope.groups.iter().map(|group| &**group).collect();
+            let groups: Vec<String> = envelope
+                .groups
+                .iter()
+                .map(|group| self.scoped(group))
+                .collect();
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
             if !groups.is_empty() {
                 let kept = lasting.saturating_mul(2);
                 let joined = |limit| self.remote.join_groups(&groups, born, kept, limit);
@@ -509,7 +525,7 @@ impl Tier {
     }
 
     pub(crate) async fn invalidate_group(self: &Arc<Self>, name: &str, budget: &mut Budget) {
-        self.invalidate_by(Removal::Group(name.into()), budget.left())
+        self.invalidate_by(Removal::Group(self.scoped(name).into()), budget.left())
             .await;
     }
 
@@ -592,12 +608,7 @@ impl Tier {
             }
         };
         let age = found.at.since(envelope.stored);
-        if age >= envelope.lasting()
-            || self
-                .jobs
-                .journal
-                .covers_entry(&envelope.groups, envelope.born)
-        {
+        if age >= envelope.lasting() || self.covers_entry(&envelope) {
             return None;
         }
         if !self.are_current(&envelope, tick, budget).await {
@@ -609,6 +620,18 @@ impl Tier {
             mark,
             tick,
         })
+    }
+
+    fn covers_entry(&self, envelope: &Envelope) -> bool {
+        let journal = &self.jobs.journal;
+        !journal.is_empty() && {
+            let groups: Vec<Box<str>> = envelope
+                .groups
+                .iter()
+                .map(|group| self.scoped(group).into())
+                .collect();
+            journal.covers_entry(&groups, envelope.born)
+        }
     }
 
     /// Whether no group of the entry was invalidated since its load began. Not known is no.
@@ -625,8 +648,10 @@ impl Tier {
         if unknown.is_empty() {
             return true;
         }
+        let scoped: Vec<String> = unknown.iter().map(|group| self.scoped(group)).collect();
+        let scoped: Vec<&str> = scoped.iter().map(String::as_str).collect();
         let versions = budget
-            .spend(|limit| self.remote.groups(&unknown, limit))
+            .spend(|limit| self.remote.groups(&scoped, limit))
             .await;
         let versions = self.counted(versions).unwrap_or_default();
         let mut current = versions.len() == unknown.len();
