@@ -45,9 +45,10 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// A number that rises with every change told of the name, and every epoch.
+    /// A number that rises with every change told of the name. Not with an epoch: when a link comes or
+    /// goes, callers go on joining the loads that are under way.
     pub(crate) fn rank(self) -> u64 {
-        u64::from(self.count) + u64::from(self.epoch)
+        u64::from(self.count)
     }
 }
 

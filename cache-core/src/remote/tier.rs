@@ -414,14 +414,22 @@ impl Tier {
         let Some(name) = self.name(key) else {
             return Leasing::Alone;
         };
-        let mut poll = FIRST_POLL;
+        let (mut poll, mut is_held, mut unheard) = (FIRST_POLL, false, 0);
         loop {
             // Listening before asking: a lease that ends in between is heard of.
             let mut woken = std::pin::pin!(self.coherence.waker(&name).notified());
             woken.as_mut().enable();
             let until = timer::later(timer::now(), work_limit);
             let left = match self.lease(key, seen, until, budget).await {
-                Leasing::Held { left } => left,
+                Leasing::Held { left } => {
+                    (is_held, unheard) = (true, 0);
+                    left
+                }
+                // One question without an answer does not free a lease that another has.
+                Leasing::Alone if is_held && unheard < UNHEARD && self.remote.health().is_up() => {
+                    unheard += 1;
+                    FIRST_POLL
+                }
                 settled => return settled,
             };
             let now = timer::now();
@@ -678,6 +686,9 @@ impl Tier {
 /// the safety net: a push comes within milliseconds.
 const FIRST_POLL: Duration = Duration::from_millis(20);
 const LAST_POLL: Duration = Duration::from_millis(80);
+
+/// After so many questions in a row without an answer who waits loads by itself.
+const UNHEARD: u32 = 3;
 
 fn named(removal: &Removal) -> Option<&[u8]> {
     match removal {

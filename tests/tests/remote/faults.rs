@@ -1,6 +1,6 @@
 //! Servers that die, freeze and come back. Three cycles of each; `cargo xtask chaos` runs a hundred.
 
-use crate::support::{Loads, coherent, policy, process, redis, settings, until, up};
+use crate::support::{Loads, coherent, hasty, policy, process, redis, settings, until, up};
 use cache_core::{
     Cache, Policy,
     policy::seconds,
@@ -52,7 +52,7 @@ async fn all_are_answered(cache: &Cache<u64>, trouble: impl Future<Output = ()>)
 #[tokio::test(flavor = "multi_thread")]
 async fn rds_02_a_server_that_is_killed_and_restarted_fails_no_request() {
     let mut server = Server::start();
-    let cache = process(&server.url(), Policy::ttl(Duration::from_millis(50)));
+    let cache = hasty(&server.url(), Policy::ttl(Duration::from_millis(50)));
     coherent(&cache).await;
     let trouble = async {
         for _ in 0..3 {
@@ -74,7 +74,7 @@ async fn rds_03_a_server_that_freezes_costs_a_few_requests_their_budget() {
     let mut server = Server::start();
     let remote = redis(&server.url());
     up(&remote).await;
-    let cache = process(&server.url(), Policy::ttl(Duration::from_millis(50)));
+    let cache = hasty(&server.url(), Policy::ttl(Duration::from_millis(50)));
     coherent(&cache).await;
     let trouble = async {
         for _ in 0..3 {
@@ -121,7 +121,7 @@ async fn rds_04_a_half_open_link_is_replaced_after_three_silent_requests() {
 async fn rds_01_without_a_server_it_starts_and_uses_it_when_it_appears() {
     let mut server = Server::stopped();
     let began = Instant::now();
-    let cache = process(&server.url(), policy());
+    let cache = hasty(&server.url(), policy());
     let loads = Loads::default();
     assert_eq!(
         *cache

@@ -1,9 +1,9 @@
 //! What several modules need.
 
 use cache_core::{
-    Cache, Policy,
+    Cache, CacheBuilder, Policy,
     policy::minutes,
-    remote::{Redis, RedisSettings, Remote},
+    remote::{Redis, RedisSettings, Remote, RemoteSettings},
 };
 use std::{
     sync::{
@@ -24,13 +24,25 @@ pub(crate) fn redis(url: &str) -> Redis {
     Redis::with(settings(url)).unwrap()
 }
 
-/// One process: a cache with connections of its own.
+/// One process: a cache with connections of its own, and patience with a busy machine, for tests that
+/// count.
 pub(crate) fn process(url: &str, policy: Policy) -> Cache<u64> {
+    let patient = RemoteSettings::new().budget(Duration::from_secs(1));
+    builder(url, policy)
+        .remote_settings(patient)
+        .build()
+        .unwrap()
+}
+
+/// As [`process`], with the budget that is the default.
+pub(crate) fn hasty(url: &str, policy: Policy) -> Cache<u64> {
+    builder(url, policy).build().unwrap()
+}
+
+fn builder(url: &str, policy: Policy) -> CacheBuilder<u64> {
     Cache::builder("it")
         .policy(policy)
         .remote(Arc::new(redis(url)))
-        .build()
-        .unwrap()
 }
 
 pub(crate) fn policy() -> Policy {
