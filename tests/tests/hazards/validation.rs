@@ -1302,7 +1302,7 @@ async fn asy_19_a_refresh_of_what_has_no_validator_asks_by_no_clients_condition_
             request.header(name, value)
         });
         let stale = request.send().await;
-        assert!(b"page 1".starts_with(&*stale.body), "{lines:?}: {stale:?}");
+        assert!(b"page 1".starts_with(&stale.body), "{lines:?}: {stale:?}");
         eventually("the refresh", || app.calls() == 2).await;
         app.settled().await;
         assert!(app.saw(2).is_plain(), "{lines:?}: {:?}", app.saw(2));
