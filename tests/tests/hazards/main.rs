@@ -32,4 +32,5 @@ mod sharing;
 mod sockets;
 mod status;
 mod support;
+mod table;
 mod vary;
