@@ -22,7 +22,11 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
-use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{OnceCell, Semaphore},
+    task::JoinHandle,
+};
 use tower::ServiceExt;
 
 pub(crate) const HOST: &str = "example.test";
@@ -37,8 +41,12 @@ pub(super) type Serve = Arc<dyn Fn(Wire) -> BoxFuture<'static, ()> + Send + Sync
 /// The extensions of the last response, as the server got it.
 pub(super) type Seen = Arc<Mutex<Extensions>>;
 
+/// So many connections may wait to be accepted: the kernel's least, beyond which it lets clients try again.
+const BACKLOG: usize = 64;
+
 struct Inner {
     serve: Serve,
+    backlog: Arc<Semaphore>,
     /// Where it is to be called rather than connected to.
     service: Option<Service>,
     seen: Seen,
@@ -118,6 +126,7 @@ impl App {
     ) -> Self {
         Self(Arc::new(Inner {
             serve,
+            backlog: Arc::new(Semaphore::new(BACKLOG)),
             service,
             seen,
             address: OnceCell::new(),
@@ -186,11 +195,12 @@ impl App {
         let listen = async {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             let address = listener.local_addr().unwrap();
-            let serve = Arc::clone(&self.0.serve);
+            let (serve, backlog) = (Arc::clone(&self.0.serve), Arc::clone(&self.0.backlog));
             tokio::spawn(async move {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
-                    tokio::spawn(serve(Wire::new(stream)));
+                    backlog.add_permits(1);
+                    tokio::spawn(serve(Wire::accepted(stream)));
                 }
             });
             address
@@ -316,7 +326,9 @@ impl Sending {
             Full::new(self.body).boxed_unsync()
         };
         let request = self.request.body(body).unwrap();
-        let stream = Wire::connect(self.app.listen().await).await;
+        let address = self.app.listen().await;
+        self.app.0.backlog.acquire().await.unwrap().forget();
+        let stream = Wire::connect(address).await;
         let seen = Arc::clone(&self.app.0.seen);
         drop(self.app);
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
