@@ -5,11 +5,14 @@ use crate::{
     clock::{Clock, Random, SystemClock, SystemRandom},
     memory::Hashing,
     permit::Permits,
+    remote::{
+        Remote, RemoteSettings,
+        tier::{Naming, Parts},
+    },
 };
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// Builds a [`Store`], for engines with rules of their own.
-#[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct StoreBuilder {
     capacity: u64,
@@ -18,6 +21,11 @@ pub struct StoreBuilder {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     colliding: bool,
+    remote: Option<Arc<dyn Remote>>,
+    remote_settings: RemoteSettings,
+    schema: u64,
+    naming: Option<Naming>,
+    scope: String,
 }
 
 impl Default for StoreBuilder {
@@ -36,6 +44,11 @@ impl StoreBuilder {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
             colliding: false,
+            remote: None,
+            remote_settings: RemoteSettings::new(),
+            schema: 0,
+            naming: None,
+            scope: String::new(),
         }
     }
 
@@ -72,6 +85,43 @@ impl StoreBuilder {
         self
     }
 
+    /// The tier that is shared with other processes. Default: none.
+    pub fn remote(mut self, remote: Arc<dyn Remote>) -> Self {
+        self.remote = Some(remote);
+        self
+    }
+
+    /// How the remote tier is used. Default: [`RemoteSettings::new`].
+    pub fn remote_settings(mut self, settings: RemoteSettings) -> Self {
+        self.remote_settings = settings;
+        self
+    }
+
+    /// What the bodies in the remote tier are: those that were written under another name are misses.
+    /// To be changed whenever their encoding is. Default: the empty name.
+    pub fn schema(mut self, name: &str) -> Self {
+        self.schema = fnv(name.as_bytes());
+        self
+    }
+
+    /// How keys are named in the remote tier, for keys that cannot be used as they are: `write` is
+    /// given a key and appends its name. Names of different keys must differ, save for a chance of a
+    /// digest: the key itself is compared as well. Default: as they are.
+    pub fn remote_names(
+        mut self,
+        write: impl Fn(&[u8], &mut Vec<u8>) + Send + Sync + 'static,
+    ) -> Self {
+        self.naming = Some(Arc::new(write));
+        self
+    }
+
+    /// What the groups of this store are told apart by from those of other stores in the same remote
+    /// tier. It must hold no `:`. Default: empty.
+    pub fn group_scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = scope.into();
+        self
+    }
+
     /// Makes the hashes of all keys equal, to test that keys are told apart without them.
     #[cfg(any(test, feature = "test-util"))]
     pub fn colliding_hashes(mut self) -> Self {
@@ -103,7 +153,15 @@ impl StoreBuilder {
         if self.max_refreshes == 0 {
             return Err(Error::config("max_refreshes is 0; accepted is 1 or more"));
         }
+        self.remote_settings.validate()?;
         let hashing = self.hashing();
+        let parts = self.remote.map(|remote| Parts {
+            remote,
+            settings: self.remote_settings,
+            schema: self.schema,
+            naming: self.naming,
+            scope: self.scope.into(),
+        });
         let permits = Permits::new(self.max_refreshes);
         Ok(Store::new(
             self.capacity,
@@ -112,6 +170,7 @@ impl StoreBuilder {
             permits,
             self.clock,
             self.random,
+            parts,
         ))
     }
 
@@ -129,4 +188,27 @@ impl StoreBuilder {
         debug_assert!(!self.colliding);
         Hashing::default()
     }
+}
+
+impl fmt::Debug for StoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreBuilder")
+            .field("capacity", &self.capacity)
+            .field("max_entry", &self.max_entry)
+            .field("max_refreshes", &self.max_refreshes)
+            .field("clock", &self.clock)
+            .field("random", &self.random)
+            .field("remote", &self.remote)
+            .field("remote_settings", &self.remote_settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// FNV-1a: fixed for ever, because processes of different builds compare it.
+fn fnv(bytes: &[u8]) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    bytes.iter().fold(OFFSET, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+    })
 }

@@ -1,14 +1,17 @@
 //! The typed cache.
 
 use crate::{
-    BoxError, Codec, Error, Pattern, Policy, StoreBuilder,
+    BoxError, Codec, Error, Pattern, Policy, Remote, StoreBuilder,
     clock::{Clock, Random},
     entry::{Cached, Entry, Freshness},
     event::{Event, Stats},
     key::{CacheKey, Key, Namespace, scratch},
-    store::Store,
+    policy::Life,
+    remote::{Held, RemoteSettings, RemoteStats, Shared},
+    store::{Store, Ticket},
 };
-use std::{fmt, future::Future, sync::Arc};
+use bytes::Bytes;
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 /// A cache of values of one type. A cheap handle: clones share everything.
 ///
@@ -61,7 +64,44 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The value of `key` if there is one, fresh or within
     /// [`stale_while_revalidate`](Policy::stale_while_revalidate). Never loads.
     pub async fn get<K: CacheKey + ?Sized>(&self, key: &K) -> Option<Cached<V>> {
-        self.in_memory(key)
+        let found = self.in_memory(key);
+        if found.is_some() || !self.store.has_remote() {
+            return found;
+        }
+        let key = self.key(key);
+        let ticket = self.store.ticket(key.as_bytes());
+        let mut budget = self.store.budget();
+        let held = self
+            .store
+            .lookup_remote(key.as_bytes(), &mut budget)
+            .await?;
+        self.present_held(&ticket, &key, &held)
+    }
+
+    /// As [`get`](Self::get), of many keys, in their order: what memory does not have is asked of the
+    /// remote tier in one round trip.
+    pub async fn get_many<K: CacheKey>(&self, keys: &[K]) -> Vec<Option<Cached<V>>> {
+        let mut found: Vec<_> = keys.iter().map(|key| self.in_memory(key)).collect();
+        if !self.store.has_remote() {
+            return found;
+        }
+        let missed: Vec<(usize, Key, Ticket)> = (keys.iter().zip(&found).enumerate())
+            .filter(|(_, (_, found))| found.is_none())
+            .map(|(index, (key, _))| {
+                let key = self.key(key);
+                let ticket = self.store.ticket(key.as_bytes());
+                (index, key, ticket)
+            })
+            .collect();
+        let names: Vec<&[u8]> = missed.iter().map(|(_, key, _)| key.as_bytes()).collect();
+        let mut budget = self.store.budget();
+        let held = self.store.lookup_remote_many(&names, &mut budget).await;
+        for ((index, key, ticket), held) in missed.iter().zip(held) {
+            if let (Some(slot), Some(held)) = (found.get_mut(*index), held) {
+                *slot = self.present_held(ticket, key, &held);
+            }
+        }
+        found
     }
 
     /// As [`get`](Self::get), from memory alone and without waiting.
@@ -101,17 +141,69 @@ impl<V: Send + Sync + 'static> Cache<V> {
         value: V,
     ) -> Result<Cached<V>, Error> {
         let key = self.key(key);
-        let size = self.size(&value)?;
+        let encoded = self.encode(Some(&value))?;
+        let insertion = self.insertion(key, value, &encoded);
+        let mut inserted = self.insert_all(vec![insertion]).await;
+        Ok(inserted.pop().expect("one goes in and comes out"))
+    }
+
+    /// As [`insert`](Self::insert), of many values, which reach the remote tier in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert); nothing is changed then.
+    pub async fn insert_many<K: CacheKey>(
+        &self,
+        values: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Vec<Cached<V>>, Error> {
+        let mut insertions = Vec::new();
+        for (key, value) in values {
+            let encoded = self.encode(Some(&value))?;
+            insertions.push(self.insertion(self.key(&key), value, &encoded));
+        }
+        Ok(self.insert_all(insertions).await)
+    }
+
+    fn insertion(&self, key: Key, value: V, encoded: &Encoded) -> Insertion<V> {
         let ticket = self.store.ticket(key.as_bytes());
         let life = self.policy.life(self.store.random());
-        let entry = self.new_entry(&ticket, &key, Some(value), size, life);
-        if self.admits(size) {
-            self.store.overwrite(key, Arc::clone(&entry));
-        } else {
-            // What was there is not the current value any more.
-            self.store.invalidate(key.as_bytes());
+        let fits = self.admits(encoded.size) && !life.fresh.is_zero();
+        let entry = self.new_entry(&ticket, &key, Some(value), encoded.size, life);
+        let shared = self.shared(encoded, life, Duration::ZERO);
+        Insertion {
+            key,
+            entry,
+            shared,
+            fits,
         }
-        Ok(Cached::new(entry, self.store.now()).expect("the entry was made of a value"))
+    }
+
+    /// The remote tier first: when memory holds the value, no process can be handed the one before.
+    async fn insert_all(&self, insertions: Vec<Insertion<V>>) -> Vec<Cached<V>> {
+        if let Some(tier) = self.store.tier() {
+            let mut budget = tier.budget();
+            let (fitting, others): (Vec<_>, Vec<_>) = insertions.iter().partition(|it| it.fits);
+            let entries = fitting
+                .iter()
+                .map(|it| (it.key.as_bytes(), fastrand::u64(1..), it.shared.clone()))
+                .collect();
+            // Where it fails these keys are invalidated as soon as the remote tier is back.
+            let _ = tier.put_many(entries, &mut budget).await;
+            let gone: Vec<&[u8]> = others.iter().map(|it| it.key.as_bytes()).collect();
+            if !gone.is_empty() {
+                tier.invalidate(&gone, &mut budget).await;
+            }
+        }
+        let keep = |it: Insertion<V>| {
+            if it.fits {
+                self.store.overwrite(it.key, Arc::clone(&it.entry));
+            } else {
+                // What was there is not the current value any more.
+                self.store.invalidate(it.key.as_bytes());
+            }
+            Cached::new(it.entry, self.store.now()).expect("the entry was made of a value")
+        };
+        insertions.into_iter().map(keep).collect()
     }
 
     /// The value of `key`, loaded where there is none.
@@ -205,14 +297,25 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// Removes the entry of `key`; says whether there was one. A load of it that is under way can no
     /// longer store its result, and who asks from now on does not get it.
+    ///
+    /// With a remote tier this reaches all processes: their memory within milliseconds while they are
+    /// told of changes, and within [`max_staleness`](RemoteSettings::max_staleness) otherwise.
     pub async fn invalidate<K: CacheKey + ?Sized>(&self, key: &K) -> bool {
-        self.store.invalidate(self.key(key).as_bytes())
+        let key = self.key(key);
+        self.store.invalidate_shared(&[key.as_bytes()]).await > 0
+    }
+
+    /// As [`invalidate`](Self::invalidate), of many keys in one round trip; says how many there were.
+    pub async fn invalidate_many<K: CacheKey>(&self, keys: &[K]) -> u64 {
+        let keys: Vec<Key> = keys.iter().map(|key| self.key(key)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Key::as_bytes).collect();
+        self.store.invalidate_shared(&keys).await
     }
 
     /// Makes every entry of the group invalid, in one step however many there are. What a load under
     /// way brings into the group is invalid too, and not for who asks from now on.
     pub async fn invalidate_group(&self, name: &str) {
-        self.store.invalidate_group(name);
+        self.store.invalidate_group_shared(name).await;
     }
 
     /// Removes the entries whose keys match, after the cache's name: of the cache `users`, `42:*`
@@ -223,16 +326,19 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// [`is_config`](Error::is_config) for a malformed [`Pattern`].
     pub async fn invalidate_pattern(&self, pattern: &str) -> Result<usize, Error> {
         let pattern = Pattern::new(pattern)?;
-        let namespace = &self.shape.namespace;
-        Ok(self.store.invalidate_matching(|key| {
-            namespace.strip(key).is_some_and(|key| pattern.matches(key))
-        }))
+        let namespace = self.shape.namespace.as_bytes();
+        Ok(self
+            .store
+            .invalidate_pattern_shared(namespace, &pattern)
+            .await)
     }
 
     /// Removes every entry. A load that is under way can no longer store its result. Time is
     /// proportional to all entries.
     pub async fn clear(&self) {
-        self.store.invalidate_matching(|_| true);
+        let all = Pattern::new("*").expect("a star is a pattern");
+        let namespace = self.shape.namespace.as_bytes();
+        self.store.invalidate_pattern_shared(namespace, &all).await;
     }
 
     /// A handle to the same entries that loads and stores under another policy.
@@ -264,11 +370,78 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.store.stats()
     }
 
-    pub(crate) fn size(&self, value: &V) -> Result<usize, Error> {
+    /// How the remote tier is; `None` where there is none.
+    pub fn remote_stats(&self) -> Option<RemoteStats> {
+        self.store.remote_stats()
+    }
+
+    pub(crate) fn encode(&self, value: Option<&V>) -> Result<Encoded, Error> {
+        let Some(value) = value else {
+            return Ok(Encoded::default());
+        };
         match &self.shape.sizes {
-            Sizes::Weighed(weigh) => Ok(weigh(value)),
-            Sizes::Encoded(codec) => codec.encode(value).map(|bytes| bytes.len()),
+            Sizes::Weighed(weigh) => Ok(Encoded {
+                size: weigh(value),
+                body: None,
+            }),
+            Sizes::Encoded(codec) => codec.encode(value).map(|bytes| Encoded {
+                size: bytes.len(),
+                body: Some(bytes.into()),
+            }),
         }
+    }
+
+    /// What another process needs to know of a value.
+    pub(crate) fn shared(&self, encoded: &Encoded, life: Life, cost: Duration) -> Shared {
+        let groups = self.policy.group_names();
+        Shared {
+            body: encoded.body.clone(),
+            life,
+            cost,
+            groups: groups.iter().map(|name| name.as_ref().into()).collect(),
+        }
+    }
+
+    /// The entry of what was found in the remote tier, and now also in memory; `None` where it cannot
+    /// be decoded.
+    pub(crate) fn take_in(&self, ticket: &Ticket, key: &Key, held: &Held) -> Option<Arc<Entry<V>>> {
+        if let Some(entry) = self.store.renewed(key.as_bytes(), held) {
+            return Some(entry);
+        }
+        let value = match held.body() {
+            Some(body) => Some(self.decode(body)?),
+            None => None,
+        };
+        let size = held.body().map_or(0, Bytes::len);
+        let entry = self.store.adopt(key, held, value, size);
+        self.store.commit_with(ticket, |writer| {
+            writer.link(key.clone(), Arc::clone(&entry));
+        });
+        Some(entry)
+    }
+
+    fn decode(&self, body: &[u8]) -> Option<V> {
+        let Sizes::Encoded(codec) = &self.shape.sizes else {
+            return None;
+        };
+        let decoded = codec.decode(body);
+        if decoded.is_err() {
+            self.store.record(Event::RemoteOdd);
+        }
+        decoded.ok()
+    }
+
+    fn present_held(&self, ticket: &Ticket, key: &Key, held: &Held) -> Option<Cached<V>> {
+        let entry = self.take_in(ticket, key, held)?;
+        let now = self.store.now();
+        let usable = match entry.freshness(now) {
+            Freshness::Fresh { .. } => true,
+            Freshness::Stale {
+                while_revalidate, ..
+            } => while_revalidate,
+            Freshness::Dead => false,
+        };
+        usable.then(|| Cached::new(entry, now)).flatten()
     }
 
     fn key<K: CacheKey + ?Sized>(&self, key: &K) -> Key {
@@ -281,6 +454,21 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Cached::new(entry, self.store.now())
             .ok_or_else(|| Error::load("another loader found that there is none"))
     }
+}
+
+/// A value as the remote tier takes it, and its weight.
+#[derive(Default)]
+pub(crate) struct Encoded {
+    pub(crate) size: usize,
+    /// `None` without a codec, or where there is no value.
+    pub(crate) body: Option<Bytes>,
+}
+
+struct Insertion<V> {
+    key: Key,
+    entry: Arc<Entry<V>>,
+    shared: Shared,
+    fits: bool,
 }
 
 impl<V> Clone for Cache<V> {
@@ -309,6 +497,7 @@ pub struct CacheBuilder<V> {
     policy: Policy,
     sizes: Sizes<V>,
     memory: StoreBuilder,
+    schema: Option<String>,
 }
 
 impl<V: Send + Sync + 'static> CacheBuilder<V> {
@@ -319,6 +508,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             policy: Policy::default(),
             sizes,
             memory: StoreBuilder::new(),
+            schema: None,
         }
     }
 
@@ -353,6 +543,51 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
     /// value that has no encoding is handed out, but not kept. Default: none.
     pub fn codec(mut self, codec: impl Codec<V>) -> Self {
         self.sizes = Sizes::Encoded(Box::new(codec));
+        self
+    }
+
+    /// Shares values with other processes, encoded as JSON unless a [`codec`](Self::codec) was named.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), cache_core::Error> {
+    /// use cache_core::{Cache, remote};
+    ///
+    /// # #[cfg(feature = "redis")] {
+    /// // Nothing is dialled here: without Redis the cache works as if it had memory alone.
+    /// let remote = remote::from_url("redis://127.0.0.1/")?;
+    /// let users: Cache<String> = Cache::builder("users").remote(remote).build()?;
+    /// # }
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "json")]
+    pub fn remote(mut self, remote: Arc<dyn Remote>) -> Self
+    where
+        V: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        if matches!(self.sizes, Sizes::Weighed(_)) {
+            self.sizes = Sizes::Encoded(Box::new(crate::Json));
+        }
+        self.memory = self.memory.remote(remote);
+        self
+    }
+
+    /// Shares values with other processes, encoded by `codec`.
+    pub fn remote_with(mut self, remote: Arc<dyn Remote>, codec: impl Codec<V>) -> Self {
+        self.memory = self.memory.remote(remote);
+        self.codec(codec)
+    }
+
+    /// How the remote tier is used. Default: [`RemoteSettings::new`].
+    pub fn remote_settings(mut self, settings: RemoteSettings) -> Self {
+        self.memory = self.memory.remote_settings(settings);
+        self
+    }
+
+    /// What the values are, to other processes: those stored under another name are misses. To be
+    /// changed with the meaning of the values' encoding. Default: the names of the value's type and
+    /// its codec.
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = Some(name.into());
         self
     }
 
@@ -395,11 +630,23 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             ));
         }
         self.policy.validate()?;
+        let schema = self.schema.unwrap_or_else(|| match &self.sizes {
+            Sizes::Weighed(_) => std::any::type_name::<V>().to_owned(),
+            Sizes::Encoded(codec) => format!("{} {codec:?}", std::any::type_name::<V>()),
+        });
+        let namespace = Namespace::new(&self.name);
+        let memory = self.memory.schema(&schema).group_scope(namespace.scope());
+        let store: Store<V> = memory.build()?;
+        if store.has_remote() && matches!(self.sizes, Sizes::Weighed(_)) {
+            return Err(Error::config(
+                "the cache has a remote tier but no codec, since `weigh` was called after it; accepted is one of both, or `codec` last",
+            ));
+        }
         Ok(Cache {
-            store: self.memory.build()?,
+            store,
             policy: Arc::new(self.policy),
             shape: Arc::new(Shape {
-                namespace: Namespace::new(&self.name),
+                namespace,
                 sizes: self.sizes,
             }),
         })

@@ -13,7 +13,7 @@ use std::{
 /// A point in monotonic time, in nanoseconds since an arbitrary origin.
 ///
 /// Moments of one [`Clock`] compare; moments of different clocks do not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(u64);
 
 impl Moment {
@@ -26,6 +26,17 @@ impl Moment {
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(saturating_nanos(duration)))
+    }
+
+    /// This moment, `duration` earlier; saturates at the origin.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_nanos(duration)))
+    }
+
+    /// The nanoseconds since the origin.
+    pub(crate) fn nanos(self) -> u64 {
+        self.0
     }
 
     /// The time from `earlier` to this moment, zero if that one is later.

@@ -4,6 +4,7 @@ use crate::{
     clock::Moment,
     group::{Membership, Tick},
     policy::Life,
+    remote::coherence::Proof,
 };
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ pub struct Entry<V> {
     cost: Duration,
     groups: Membership,
     weight: u64,
+    proof: Proof,
 }
 
 /// Where in its life an entry is.
@@ -49,6 +51,7 @@ impl<V> Entry<V> {
         cost: Duration,
         groups: Membership,
         weight: u64,
+        proof: Proof,
     ) -> Self {
         let fresh_until = stored.after(life.fresh);
         Self {
@@ -61,6 +64,7 @@ impl<V> Entry<V> {
             cost,
             groups,
             weight,
+            proof,
         }
     }
 
@@ -82,6 +86,11 @@ impl<V> Entry<V> {
     /// Its weight in bytes, as the memory tier counts it.
     pub fn weight(&self) -> u64 {
         self.weight
+    }
+
+    /// By what it is known to be current in the remote tier.
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// Where in its life it is at `now`.
@@ -211,6 +220,7 @@ mod tests {
             cost,
             Membership::default(),
             1,
+            Proof::default(),
         )
     }
 

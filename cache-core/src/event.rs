@@ -28,9 +28,23 @@ pub enum Event {
     Invalidated,
     /// An entry was evicted for space, or a value was too heavy to be kept.
     Evicted,
+    /// The remote tier had what memory did not.
+    RemoteHit,
+    /// The remote tier had nothing usable.
+    RemoteMiss,
+    /// What the remote tier had was damaged, of another key, schema or format.
+    RemoteOdd,
+    /// An operation of the remote tier came to nothing: it is away, late, or refused.
+    RemoteFailed,
+    /// A value was stored in the remote tier.
+    RemoteStored,
+    /// A loaded value came too late for the remote tier: an invalidation or another's load overtook it.
+    RemoteRefused,
+    /// A miss that was answered by another process's load, or its failure.
+    RemoteCollapsed,
 }
 
-const EVENTS: usize = Event::Evicted as usize + 1;
+const EVENTS: usize = Event::RemoteCollapsed as usize + 1;
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters([AtomicU64; EVENTS]);
@@ -88,6 +102,20 @@ pub struct Stats {
     pub invalidations: u64,
     /// Entries evicted for space, and values too heavy to be kept.
     pub evictions: u64,
+    /// Misses of memory that the remote tier answered.
+    pub remote_hits: u64,
+    /// Those it did not.
+    pub remote_misses: u64,
+    /// Stored bytes that were not an entry of their key, or damaged, or of another schema or format.
+    pub remote_odd: u64,
+    /// Operations of the remote tier that came to nothing.
+    pub remote_failures: u64,
+    /// Values stored in the remote tier.
+    pub remote_stored: u64,
+    /// Loaded values that the remote tier refused, because something overtook them.
+    pub remote_refused: u64,
+    /// Those of the misses that another process's load answered.
+    pub remote_collapsed: u64,
     /// Entries held now.
     pub entries: u64,
     /// Their weight in bytes, bookkeeping included.
@@ -111,6 +139,13 @@ impl Stats {
             refused: count(Event::Refused),
             invalidations: count(Event::Invalidated),
             evictions: count(Event::Evicted),
+            remote_hits: count(Event::RemoteHit),
+            remote_misses: count(Event::RemoteMiss),
+            remote_odd: count(Event::RemoteOdd),
+            remote_failures: count(Event::RemoteFailed),
+            remote_stored: count(Event::RemoteStored),
+            remote_refused: count(Event::RemoteRefused),
+            remote_collapsed: count(Event::RemoteCollapsed),
             ..Self::default()
         }
     }

@@ -253,9 +253,16 @@ impl Namespace {
         key.write_parts(&mut KeyWriter { bytes });
     }
 
-    /// What is left of a key of this namespace.
-    pub(crate) fn strip<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
-        key.strip_prefix(&*self.0)
+    /// The name of the namespace, as keys write it: without any `:`.
+    pub(crate) fn scope(&self) -> String {
+        String::from_utf8_lossy(&self.0)
+            .trim_end_matches(':')
+            .to_owned()
+    }
+
+    /// What every key of this namespace begins with.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 

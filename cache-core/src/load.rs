@@ -6,11 +6,17 @@ use crate::{
     event::Event,
     key::Key,
     policy::Life,
+    remote::{Budget, Lease, Leasing},
     spawn::spawn,
     store::{FlightKey, Join, Lead, NewEntry, Outcome, Ticket, Waited},
     timer,
 };
-use std::{future::Future, ops::ControlFlow, sync::Arc};
+use std::{
+    future::Future,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What a look-up says is to be done.
 enum Found<V> {
@@ -24,6 +30,26 @@ enum Found<V> {
 
 /// What a call comes to.
 type Loaded<V> = Result<Arc<Entry<V>>, Error>;
+
+/// What the remote tier says to a leader.
+enum Consulted<V> {
+    /// It, or another process, settles the matter.
+    Settled(Loaded<V>),
+    /// Another process refreshes what may still be used.
+    Use(Arc<Entry<V>>),
+    /// Another process still loads at the end of this caller's patience.
+    TimedOut,
+    /// Load, and then share it by this.
+    Load(Sharing<V>),
+}
+
+/// By what a leader shares its load with other processes.
+struct Sharing<V> {
+    lease: Option<Lease>,
+    budget: Budget,
+    /// What may be used where the load fails.
+    stale: Option<Arc<Entry<V>>>,
+}
 
 /// So often a caller joins a flight again whose outcome was invalidated before it got it. Then it
 /// loads by itself.
@@ -41,8 +67,32 @@ impl<V: Send + Sync + 'static> Cache<V> {
         match self.find(&key) {
             Found::Use(entry) => Ok(entry),
             Found::Refresh(stale, lead) => self.refresh(lead, load, stale).await,
-            Found::Load(stale) => self.fly(&key, load, stale).await,
+            Found::Load(stale) => self.fly_or_make_do(&key, load, stale).await,
         }
+    }
+
+    /// As [`fly`](Self::fly), but in place of an error what memory holds, unproved, where the policy
+    /// has stale values used on errors.
+    async fn fly_or_make_do<F, Fut, E>(
+        &self,
+        key: &FlightKey,
+        load: F,
+        stale: Option<Arc<Entry<V>>>,
+    ) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Into<BoxError>,
+    {
+        let flown = self.fly(key, load, stale).await;
+        let (_, if_error) = self.policy.stale_windows();
+        if flown.is_ok() || if_error.is_zero() || !self.store.has_remote() {
+            return flown;
+        }
+        let unproved = self
+            .store
+            .lookup_unproved(key.key.as_bytes(), self.store.now());
+        unproved.map_or(flown, Ok)
     }
 
     /// As [`entry_or_load`](Self::entry_or_load), but a refresh runs in a task of its own.
@@ -71,7 +121,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
                 Ok(stale)
             }
-            Found::Load(stale) => self.fly(&key, load, stale).await,
+            Found::Load(stale) => self.fly_or_make_do(&key, load, stale).await,
         }
     }
 
@@ -145,7 +195,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             match waited {
                 Waited::Lead(lead) => {
                     return match self.settle(lead, stale.as_ref()) {
-                        ControlFlow::Continue(lead) => self.lead(lead, load, stale).await,
+                        ControlFlow::Continue(lead) => self.lead(lead, load, stale, until).await,
                         ControlFlow::Break(settled) => self.collapse(settled, stale),
                     };
                 }
@@ -175,7 +225,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<BoxError>,
     {
         match self.settle(lead, Some(&stale)) {
-            ControlFlow::Continue(lead) => self.lead(lead, load, Some(stale)).await,
+            ControlFlow::Continue(lead) => {
+                let until = timer::later(timer::now(), self.policy.waiting_limit());
+                self.lead(lead, load, Some(stale), until).await
+            }
             ControlFlow::Break(settled) => {
                 settled.or_else(|error| self.fall_back(Some(stale), error))
             }
@@ -203,9 +256,48 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     async fn lead<F, Fut, E>(
         &self,
-        lead: Lead<V>,
+        mut lead: Lead<V>,
         load: F,
         stale: Option<Arc<Entry<V>>>,
+        patience: Instant,
+    ) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Into<BoxError>,
+    {
+        let sharing = if self.store.has_remote() {
+            match self.consult(&mut lead, stale.clone(), patience).await {
+                Consulted::Load(sharing) => sharing,
+                Consulted::Settled(Ok(entry)) => {
+                    lead.finish(Outcome::Ready(Arc::clone(&entry)));
+                    return Ok(entry);
+                }
+                Consulted::Settled(Err(error)) => {
+                    lead.finish(Outcome::Failed(error.clone()));
+                    return self.fall_back(stale, error);
+                }
+                // The lead is dropped: who waits here takes its turn, and its own patience.
+                Consulted::Use(entry) => return Ok(entry),
+                Consulted::TimedOut => {
+                    return self.fall_back(stale, Error::wait(self.policy.waiting_limit()));
+                }
+            }
+        } else {
+            Sharing {
+                lease: None,
+                budget: Budget::new(Duration::ZERO),
+                stale,
+            }
+        };
+        self.load_and_share(lead, load, sharing).await
+    }
+
+    async fn load_and_share<F, Fut, E>(
+        &self,
+        lead: Lead<V>,
+        load: F,
+        sharing: Sharing<V>,
     ) -> Loaded<V>
     where
         F: FnOnce() -> Fut,
@@ -213,18 +305,153 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<BoxError>,
     {
         let key = lead.key().key.clone();
+        let Sharing {
+            lease,
+            budget,
+            stale,
+        } = sharing;
+        let began = self.store.now();
         match self.run(lead.scope(load())).await {
             Ok(value) => {
-                let entry = self.keep(lead.ticket(), &key, value, || lead.is_current());
+                let entry = match lease {
+                    None => self.keep(lead.ticket(), &key, value, || lead.is_current()),
+                    Some(lease) => {
+                        let cost = self.store.now().since(began);
+                        self.keep_shared(&lead, lease, value, cost, budget).await
+                    }
+                };
                 lead.finish(Outcome::Ready(Arc::clone(&entry)));
                 Ok(entry)
             }
             Err(error) => {
-                self.note_failure(lead.ticket(), &key, &error, lead.is_current());
+                let pause = self.note_failure(lead.ticket(), &key, &error, lead.is_current());
+                if let (Some(lease), Some(pause)) = (lease, pause) {
+                    lease.fail(&told(&error), pause);
+                }
                 lead.finish(Outcome::Failed(error.clone()));
                 self.fall_back(stale, error)
             }
         }
+    }
+
+    /// Asks the remote tier for the value, or for the right to load it.
+    async fn consult(
+        &self,
+        lead: &mut Lead<V>,
+        mut stale: Option<Arc<Entry<V>>>,
+        patience: Instant,
+    ) -> Consulted<V> {
+        let key = lead.key().key.clone();
+        let mut budget = self.store.budget();
+        let mut seen = None;
+        if let Some(entry) = &stale {
+            seen = Some(entry.proof().nonce()).filter(|nonce| *nonce != 0);
+        } else if let Some(held) = self.store.lookup_remote(key.as_bytes(), &mut budget).await {
+            seen = Some(held.nonce());
+            stale = self.take_in(lead.ticket(), &key, &held);
+            if let Some(entry) = stale.clone().filter(|entry| self.is_fresh(entry)) {
+                return Consulted::Settled(Ok(entry));
+            }
+        }
+        let work_limit = self.policy.work_limit();
+        // Who has something to use does not wait for another process.
+        let usable = stale.clone().filter(|entry| self.may_be_used(entry));
+        let waiting = match usable {
+            Some(_) => Duration::ZERO,
+            None => patience.saturating_duration_since(timer::now()),
+        };
+        let leasing = self
+            .store
+            .lease_or_wait(key.as_bytes(), seen, waiting, work_limit, &mut budget)
+            .await;
+        match leasing {
+            Leasing::Found(held) => match self.take_in(lead.ticket(), &key, &held) {
+                Some(entry) => {
+                    self.store.record(Event::RemoteCollapsed);
+                    Consulted::Settled(Ok(entry))
+                }
+                None => Consulted::Load(Sharing {
+                    lease: None,
+                    budget,
+                    stale,
+                }),
+            },
+            Leasing::Granted(lease) => {
+                self.store.begin_again(lead, work_limit);
+                Consulted::Load(Sharing {
+                    lease: Some(lease),
+                    budget,
+                    stale,
+                })
+            }
+            Leasing::Failed { error, left } => {
+                self.store.record(Event::RemoteCollapsed);
+                self.store.pause_for(&key, error.clone(), left);
+                Consulted::Settled(Err(error))
+            }
+            Leasing::Held { .. } => usable.map_or(Consulted::TimedOut, Consulted::Use),
+            Leasing::Alone => Consulted::Load(Sharing {
+                lease: None,
+                budget,
+                stale,
+            }),
+        }
+    }
+
+    fn is_fresh(&self, entry: &Entry<V>) -> bool {
+        matches!(entry.freshness(self.store.now()), Freshness::Fresh { .. })
+    }
+
+    /// Whether an entry may be used while somebody refreshes it.
+    fn may_be_used(&self, entry: &Entry<V>) -> bool {
+        match entry.freshness(self.store.now()) {
+            Freshness::Fresh { .. } => true,
+            Freshness::Stale {
+                while_revalidate, ..
+            } => while_revalidate,
+            Freshness::Dead => false,
+        }
+    }
+
+    /// Makes an entry of a loaded value, stores it in the remote tier, and in memory unless that
+    /// refused it: what was invalidated there must not stay here.
+    async fn keep_shared(
+        &self,
+        lead: &Lead<V>,
+        lease: Lease,
+        value: Option<V>,
+        cost: Duration,
+        mut budget: Budget,
+    ) -> Arc<Entry<V>> {
+        let key = &lead.key().key;
+        let encoded = self.encode(value.as_ref()).ok();
+        let fits = encoded
+            .as_ref()
+            .is_some_and(|encoded| self.admits(encoded.size));
+        let life = self.life_of(value.as_ref());
+        let size = encoded.as_ref().map_or(0, |encoded| encoded.size);
+        let new = NewEntry {
+            value,
+            size,
+            life,
+            groups: self.policy.group_names(),
+        };
+        let entry = self.store.leased_entry(lead.ticket(), &lease, key, new);
+        self.store.succeeded(key.as_bytes());
+        let refused = match encoded {
+            Some(encoded) if fits && !life.fresh.is_zero() => {
+                let shared = self.shared(&encoded, life, cost);
+                lease.commit(shared, &mut budget).await == Ok(false)
+            }
+            // Dropped, the lease goes to who waits.
+            _ => false,
+        };
+        if refused {
+            self.store.record(Event::Refused);
+        } else {
+            self.store_loaded(lead.ticket(), key, &entry, fits, || lead.is_current());
+        }
+        entry
     }
 
     async fn load_alone<F, Fut, E>(
@@ -249,12 +476,19 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Counts a failure, and remembers it unless it was overtaken: a load that began before an
-    /// invalidation says nothing to those who come after it.
-    fn note_failure(&self, ticket: &Ticket, key: &Key, error: &Error, current: bool) {
+    /// invalidation says nothing to those who come after it. Says for how long it is remembered.
+    fn note_failure(
+        &self,
+        ticket: &Ticket,
+        key: &Key,
+        error: &Error,
+        current: bool,
+    ) -> Option<Duration> {
         if current && !self.store.is_overtaken(ticket) {
-            self.store.failed(key, error.clone(), &self.policy);
+            Some(self.store.failed(key, error.clone(), &self.policy))
         } else {
             self.store.record(Event::LoadFailed);
+            None
         }
     }
 
@@ -280,28 +514,41 @@ impl<V: Send + Sync + 'static> Cache<V> {
         value: Option<V>,
         is_current: impl FnOnce() -> bool,
     ) -> Arc<Entry<V>> {
-        let size = value
-            .as_ref()
-            .map_or(Some(0), |value| self.size(value).ok());
+        let size = self.encode(value.as_ref()).map(|encoded| encoded.size).ok();
         let fits = size.is_some_and(|size| self.admits(size));
-        let life = match &value {
-            Some(_) => self.policy.life(self.store.random()),
-            None => self.policy.negative_life(self.store.random()),
-        };
+        let life = self.life_of(value.as_ref());
         let entry = self.new_entry(ticket, key, value, size.unwrap_or(0), life);
         self.store.succeeded(key.as_bytes());
+        self.store_loaded(ticket, key, &entry, fits, is_current);
+        entry
+    }
+
+    fn life_of(&self, value: Option<&V>) -> Life {
+        match value {
+            Some(_) => self.policy.life(self.store.random()),
+            None => self.policy.negative_life(self.store.random()),
+        }
+    }
+
+    fn store_loaded(
+        &self,
+        ticket: &Ticket,
+        key: &Key,
+        entry: &Arc<Entry<V>>,
+        fits: bool,
+        is_current: impl FnOnce() -> bool,
+    ) {
         // Whether the turn is still this leader's is asked under the lock of the commit: so a leader
         // that was overtaken cannot store after its successor did.
         self.store.commit_with(ticket, |writer| {
             if !is_current() {
                 self.store.record(Event::Refused);
             } else if fits {
-                writer.put(key.clone(), Arc::clone(&entry));
+                writer.put(key.clone(), Arc::clone(entry));
             } else {
                 writer.reject(key.as_bytes());
             }
         });
-        entry
     }
 
     pub(crate) fn new_entry(
@@ -347,5 +594,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
             }
             _ => Err(error),
         }
+    }
+}
+
+/// What other processes are told of a failure: the loader's own words where it has any.
+fn told(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => source.to_string(),
+        None => error.to_string(),
     }
 }

@@ -9,7 +9,10 @@ use crate::Error;
 /// cache's entries. Keys hold none of these characters themselves, nor blanks, nor anything
 /// beyond ASCII: those are matched in their encoded form, a blank as `%20` (see [`key`](crate::key)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(Vec<Token>);
+pub struct Pattern {
+    tokens: Vec<Token>,
+    text: Box<str>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -48,7 +51,15 @@ impl Pattern {
                 tokens.push(token);
             }
         }
-        Ok(Self(tokens))
+        Ok(Self {
+            tokens,
+            text: text.into(),
+        })
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Whether all of `key` matches. Time is at most the product of both lengths.
@@ -57,7 +68,7 @@ impl Pattern {
         // Where to resume when what follows the latest `*` fails: let that `*` take one more byte.
         let mut resume: Option<(usize, usize)> = None;
         loop {
-            match (self.0.get(token), key.get(at)) {
+            match (self.tokens.get(token), key.get(at)) {
                 (Some(Token::AnyRun), _) => {
                     resume = Some((token + 1, at));
                     token += 1;

@@ -92,10 +92,21 @@ impl Pauses {
         policy: &Policy,
         now: Moment,
         random: &dyn Random,
-    ) {
+    ) -> Duration {
         let before = self.0.get(key).map_or(0, |pause| pause.streak);
         let streak = before.saturating_add(1);
-        let until = now.after(policy.pause_after(streak, random));
+        let pause = policy.pause_after(streak, random);
+        self.remember(key, error, now.after(pause), streak);
+        pause
+    }
+
+    /// Another process failed, whose pause ends at `until`.
+    pub(crate) fn failed_elsewhere(&self, key: &[u8], error: Error, until: Moment) {
+        let streak = self.0.get(key).map_or(0, |pause| pause.streak);
+        self.remember(key, error, until, streak);
+    }
+
+    fn remember(&self, key: &[u8], error: Error, until: Moment, streak: u32) {
         self.0.insert(
             key,
             Arc::new(Pause {

@@ -23,7 +23,13 @@ use crate::{
     pause::{Pauses, Unshared},
     permit::Permits,
     policy::{Life, Policy},
-    reentry, timer,
+    reentry,
+    remote::{
+        Budget, Held, Lease, Leasing, RemoteStats,
+        coherence::{Mark, Proof},
+        tier::{Parts, Tier},
+    },
+    timer,
 };
 use std::{
     cell::RefCell,
@@ -41,7 +47,8 @@ struct Inner<V> {
     memory: Memory<V>,
     flights: Flights<FlightKey, Outcome<V>, Hashing>,
     generations: Generations,
-    groups: Groups,
+    groups: Arc<Groups>,
+    tier: Option<Arc<Tier>>,
     pauses: Pauses,
     unshared: Unshared,
     permits: Permits,
@@ -100,6 +107,14 @@ pub struct Ticket {
     generation: Generation,
     tick: Tick,
     began: Moment,
+    mark: Mark,
+}
+
+impl Ticket {
+    /// What flights of one key are put into order by: it rises with every invalidation, here or told.
+    fn rank(&self) -> u64 {
+        self.generation.number().saturating_add(self.mark.rank())
+    }
 }
 
 /// What to store.
@@ -147,15 +162,20 @@ impl<V> Store<V> {
         permits: Permits,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        remote: Option<Parts>,
     ) -> Self {
         /// Flights are rare beside hits; this many tables keep their locks apart.
         const FLIGHT_TABLES: usize = 64;
         let counters = Arc::new(Counters::default());
+        let groups = Arc::new(Groups::default());
+        let tier =
+            remote.map(|parts| Arc::new(Tier::new(parts, &groups, &counters, &clock, &random)));
         Self(Arc::new(Inner {
             memory: Memory::new(capacity, largest, hashing.clone(), Arc::clone(&counters)),
             flights: Flights::new(FLIGHT_TABLES, hashing.clone()),
             generations: Generations::default(),
-            groups: Groups::default(),
+            groups,
+            tier,
             pauses: Pauses::new(),
             unshared: Unshared::new(),
             permits,
@@ -180,9 +200,22 @@ impl<V> Store<V> {
         &*self.0.random
     }
 
-    /// The entry of `key`, fresh or stale, unless it is past every window or was invalidated.
+    /// The entry of `key`, fresh or stale, unless it is past every window or was invalidated, or, with
+    /// a remote tier, is not known to be current in that.
     pub fn lookup(&self, key: &[u8], now: Moment) -> Option<Arc<Entry<V>>> {
-        self.0.memory.get(key, now)
+        let entry = self.0.memory.get(key, now)?;
+        match &self.0.tier {
+            Some(tier) if !tier.coherence.trusts(entry.proof(), now) => None,
+            _ => Some(entry),
+        }
+    }
+
+    /// As [`lookup`](Self::lookup), also where the entry is not known to be current, but not where it is
+    /// known not to be: for use when nothing else can be had.
+    pub fn lookup_unproved(&self, key: &[u8], now: Moment) -> Option<Arc<Entry<V>>> {
+        let entry = self.0.memory.get(key, now)?;
+        let unchanged = |tier: &Arc<Tier>| tier.coherence.is_unchanged(entry.proof());
+        self.0.tier.as_ref().is_none_or(unchanged).then_some(entry)
     }
 
     /// Whether XFetch picks this read of a fresh entry to refresh it.
@@ -199,6 +232,11 @@ impl<V> Store<V> {
             generation: self.0.generations.current(hash),
             tick: self.0.groups.tick(),
             began: self.now(),
+            mark: self
+                .0
+                .tier
+                .as_ref()
+                .map_or_else(Mark::default, |tier| tier.mark(key)),
         }
     }
 
@@ -210,7 +248,7 @@ impl<V> Store<V> {
         }
         let ticket = self.ticket(key.key.as_bytes());
         let now = timer::now();
-        let generation = ticket.generation.number();
+        let generation = ticket.rank();
         match self
             .0
             .flights
@@ -230,10 +268,17 @@ impl<V> Store<V> {
         }
         let ticket = self.ticket(key.key.as_bytes());
         let now = timer::now();
-        let generation = ticket.generation.number();
+        let generation = ticket.rank();
         let deadline = overdue(now, work_limit);
         let lead = self.0.flights.try_lead(key, generation, now, deadline)?;
         Some(self.lead(lead, ticket))
+    }
+
+    /// Begins the load of a flight anew, as when it waited for another process first: what was
+    /// invalidated until now does not concern it, and its turn lasts `work_limit` from now.
+    pub fn begin_again(&self, lead: &mut Lead<V>, work_limit: Duration) {
+        lead.lead.renew(overdue(timer::now(), work_limit));
+        lead.ticket = self.ticket(lead.key().key.as_bytes());
     }
 
     /// Permission to refresh in the background; `None` while as many do as may.
@@ -295,7 +340,7 @@ impl<V> Store<V> {
         G: IntoIterator<Item = N>,
         N: AsRef<str>,
     {
-        self.0.entry(ticket, key, new, self.now())
+        self.0.entry(ticket, key, new, self.now(), 0)
     }
 
     /// Stores an entry; false where an invalidation came since the ticket, or it cannot be kept.
@@ -368,6 +413,179 @@ impl<V> Store<V> {
         removed
     }
 
+    /// Whether there is a remote tier.
+    pub fn has_remote(&self) -> bool {
+        self.0.tier.is_some()
+    }
+
+    /// The time that one request may spend on the remote tier.
+    pub fn budget(&self) -> Budget {
+        let tier = self.0.tier.as_ref();
+        tier.map_or_else(|| Budget::new(Duration::ZERO), |tier| tier.budget())
+    }
+
+    /// What the remote tier holds of `key`, in one round trip; `None` too where it is away or late.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub async fn lookup_remote(&self, key: &[u8], budget: &mut Budget) -> Option<Held> {
+        self.0.tier.as_ref()?.look(key, budget).await
+    }
+
+    /// As [`lookup_remote`](Self::lookup_remote), of many keys in one round trip.
+    pub async fn lookup_remote_many(
+        &self,
+        keys: &[&[u8]],
+        budget: &mut Budget,
+    ) -> Vec<Option<Held>> {
+        match &self.0.tier {
+            Some(tier) if !keys.is_empty() => tier.look_many(keys, budget).await,
+            _ => keys.iter().map(|_| None).collect(),
+        }
+    }
+
+    /// Asks once for the right, among all processes, to load `key`, or for a value of another version
+    /// than `seen` ([`Held::nonce`]). A lease is kept for `work_limit`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A lease that was granted when it is dropped ends by itself within its time.
+    pub async fn lease(
+        &self,
+        key: &[u8],
+        seen: Option<u64>,
+        work_limit: Duration,
+        budget: &mut Budget,
+    ) -> Leasing {
+        let Some(tier) = &self.0.tier else {
+            return Leasing::Alone;
+        };
+        let until = timer::later(timer::now(), work_limit);
+        tier.lease(key, seen, until, budget).await
+    }
+
+    /// As [`lease`](Self::lease), but while another process loads it waits, for `wait_limit` at most:
+    /// it is woken when that ends, and asks by itself now and then. What it answers at the limit is
+    /// [`Leasing::Held`].
+    pub async fn lease_or_wait(
+        &self,
+        key: &[u8],
+        seen: Option<u64>,
+        wait_limit: Duration,
+        work_limit: Duration,
+        budget: &mut Budget,
+    ) -> Leasing {
+        let Some(tier) = &self.0.tier else {
+            return Leasing::Alone;
+        };
+        let patience = timer::later(timer::now(), wait_limit);
+        tier.lease_or_wait(key, seen, patience, work_limit, budget)
+            .await
+    }
+
+    /// The entry in memory, where it is the version that was found: it is known to be current again,
+    /// and the body need not be decoded.
+    pub fn renewed(&self, key: &[u8], held: &Held) -> Option<Arc<Entry<V>>> {
+        let now = self.now();
+        let entry = self.0.memory.get(key, now)?;
+        if entry.proof().nonce() != held.nonce() {
+            return None;
+        }
+        entry.proof().renew(held.mark);
+        Some(entry)
+    }
+
+    /// Makes an entry of what was found in the remote tier and decoded: `value`, which weighs `size`.
+    /// It is as old as it is there.
+    pub fn adopt(&self, key: &Key, held: &Held, value: Option<V>, size: usize) -> Arc<Entry<V>> {
+        let stored = self.now().before(held.age());
+        let groups = self.0.groups.join(held.tick, held.groups());
+        let weight = Memory::<V>::weigh(key, size).saturating_add(groups.weight());
+        let proof = Proof::new(held.mark, held.nonce());
+        let (life, cost) = (held.life(), held.cost().min(held.life().fresh / 4));
+        Arc::new(Entry::new(value, stored, life, cost, groups, weight, proof))
+    }
+
+    /// Makes an entry of what was loaded under a lease, as [`entry`](Self::entry) does.
+    pub fn leased_entry<G, N>(
+        &self,
+        ticket: &Ticket,
+        lease: &Lease,
+        key: &Key,
+        new: NewEntry<V, G>,
+    ) -> Arc<Entry<V>>
+    where
+        G: IntoIterator<Item = N>,
+        N: AsRef<str>,
+    {
+        self.0.entry(ticket, key, new, self.now(), lease.nonce())
+    }
+
+    /// Removes the entries of `keys`, from memory and the remote tier, and refuses every load of them
+    /// that is under way in any process. Says how many there were.
+    ///
+    /// What the remote tier does not confirm within the budget is not used by this process until it
+    /// does, and is tried again in the background.
+    pub async fn invalidate_shared(&self, keys: &[&[u8]]) -> u64 {
+        let here: u64 = keys.iter().map(|key| u64::from(self.invalidate(key))).sum();
+        let Some(tier) = &self.0.tier else {
+            return here;
+        };
+        let removed = tier.invalidate(keys, &mut tier.budget()).await;
+        // What was read there before it was removed must not stay in memory.
+        for key in keys {
+            self.invalidate_quietly(key);
+        }
+        removed.map_or(here, |there| there.max(here))
+    }
+
+    /// As [`invalidate_group`](Self::invalidate_group), in all processes.
+    pub async fn invalidate_group_shared(&self, name: &str) {
+        self.invalidate_group(name);
+        if let Some(tier) = &self.0.tier {
+            tier.invalidate_group(name, &mut tier.budget()).await;
+            self.0.groups.invalidate(name);
+        }
+    }
+
+    /// As [`invalidate_matching`](Self::invalidate_matching), in all processes: of the keys that begin
+    /// with `prefix` and go on as `pattern`. Only where keys are shared under their own names.
+    pub async fn invalidate_pattern_shared(
+        &self,
+        prefix: &[u8],
+        pattern: &crate::Pattern,
+    ) -> usize {
+        let matches = |key: &[u8]| {
+            key.strip_prefix(prefix)
+                .is_some_and(|key| pattern.matches(key))
+        };
+        let here = self.invalidate_matching(matches);
+        let Some(tier) = &self.0.tier else {
+            return here;
+        };
+        let removed = tier.invalidate_matching(prefix, pattern.as_str()).await;
+        self.0.generations.invalidate_all();
+        self.0.memory.remove_matching(matches);
+        self.0.generations.invalidate_all();
+        removed.map_or(here, |there| (there as usize).max(here))
+    }
+
+    /// How the remote tier is, and what is left to do for it; `None` where there is none.
+    pub fn remote_stats(&self) -> Option<RemoteStats> {
+        self.0.tier.as_ref().map(|tier| tier.stats())
+    }
+
+    pub(crate) fn tier(&self) -> Option<&Arc<Tier>> {
+        self.0.tier.as_ref()
+    }
+
+    fn invalidate_quietly(&self, key: &[u8]) {
+        let hash = self.0.memory.hash(key);
+        let writer = self.writer();
+        self.0.generations.invalidate(hash, || writer.take(key));
+    }
+
     /// The moment of this call, in invalidations of groups.
     pub(crate) fn tick(&self) -> Tick {
         self.0.groups.tick()
@@ -392,17 +610,24 @@ impl<V> Store<V> {
     }
 
     /// Counts that a load of `key` failed, and remembers it for a [`pause`](Self::pause).
-    pub fn failed(&self, key: &Key, error: Error, policy: &Policy) {
+    pub fn failed(&self, key: &Key, error: Error, policy: &Policy) -> Duration {
         self.record(Event::LoadFailed);
-        self.pause(key, error, policy);
+        self.pause(key, error, policy)
     }
 
-    /// Remembers for the policy's pause that a load of `key` failed.
-    pub fn pause(&self, key: &Key, error: Error, policy: &Policy) {
+    /// Remembers for the policy's pause that a load of `key` failed; says how long that is.
+    pub fn pause(&self, key: &Key, error: Error, policy: &Policy) -> Duration {
         let (now, random) = (self.now(), self.random());
         self.0
             .pauses
-            .failed(key.as_bytes(), error, policy, now, random);
+            .failed(key.as_bytes(), error, policy, now, random)
+    }
+
+    /// Remembers for `left` that another process's load of `key` failed.
+    pub fn pause_for(&self, key: &Key, error: Error, left: Duration) {
+        self.0
+            .pauses
+            .failed_elsewhere(key.as_bytes(), error, self.now().after(left));
     }
 
     /// Forgets earlier failures of `key`.
@@ -477,6 +702,7 @@ impl<V> Inner<V> {
         key: &Key,
         new: NewEntry<V, G>,
         now: Moment,
+        nonce: u64,
     ) -> Arc<Entry<V>>
     where
         G: IntoIterator<Item = N>,
@@ -486,7 +712,10 @@ impl<V> Inner<V> {
         let cost = smoothed(earlier, now.since(ticket.began)).min(new.life.fresh / 4);
         let groups = self.groups.join(ticket.tick, new.groups);
         let weight = Memory::<V>::weigh(key, new.size).saturating_add(groups.weight());
-        Arc::new(Entry::new(new.value, now, new.life, cost, groups, weight))
+        let proof = Proof::new(ticket.mark, nonce);
+        Arc::new(Entry::new(
+            new.value, now, new.life, cost, groups, weight, proof,
+        ))
     }
 }
 
@@ -544,7 +773,7 @@ impl<V> Writer<'_, V> {
         G: IntoIterator<Item = N>,
         N: AsRef<str>,
     {
-        self.inner.entry(ticket, key, new, self.now)
+        self.inner.entry(ticket, key, new, self.now, 0)
     }
 
     /// Removes an entry.

@@ -212,7 +212,9 @@ impl Policy {
     }
 
     /// Responses that name no lifetime of their own live for `ttl` (RFC 9111 §4.2.2 calls that
-    /// heuristic): those of status 200, 203, 204, 300, 301 and 308. Zero stores none of them.
+    /// heuristic): those of status 200, 203, 204, 206, 300, 301 and 308, and under [`Profile::Standard`]
+    /// also 404, 405, 410, 414 and 501. With zero, or once `ttl` is over, what has a validator is
+    /// validated.
     #[must_use]
     pub fn ttl(ttl: Duration) -> Self {
         Self::of(Source::Supplied(ttl.min(LONGEST)), Life::ttl(ttl))

@@ -387,6 +387,7 @@ impl Answer {
         entry: Arc<Entry<Stored>>,
         shape: Shape,
         now: Moment,
+        is_head: bool,
         decision: impl FnOnce(Ttl) -> Decision,
     ) -> Option<Self> {
         let candidate = candidate(&entry, now)?;
@@ -395,7 +396,7 @@ impl Answer {
             shape,
             age: candidate.age,
             decision: decision(ttl(candidate.freshness)),
-            is_head: false,
+            is_head,
             within: None,
         })
     }
@@ -543,6 +544,7 @@ impl StoredResponse {
         match shape {
             Shape::Full => {}
             Shape::NotModified => {
+                *response.body_mut() = ResponseBody::empty();
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 conditional::make_not_modified(response.headers_mut());
             }
@@ -560,6 +562,7 @@ impl StoredResponse {
             }
             Shape::Parts(spans) => self.write_parts(spans, shared, response),
             Shape::Unsatisfiable(length) => {
+                *response.body_mut() = ResponseBody::empty();
                 let headers = response.headers_mut();
                 conditional::make_not_modified(headers);
                 headers.remove(header::EXPIRES);

@@ -1,3 +1,5 @@
 //! What the tests of the whole have in common.
 
 pub mod figure;
+pub mod proxy;
+pub mod redis;

@@ -78,6 +78,12 @@ const VERBS: &[Verb] = &[
         run: |args| Ok(tests_bins::bench(args)),
     },
     Verb {
+        name: "chaos",
+        takes: "[NAME] [--list]",
+        about: "kill, freeze and cut Redis under load, or as named, and measure what requests feel",
+        run: |args| Ok(tests_bins::chaos(args)),
+    },
+    Verb {
         name: "examples",
         takes: "",
         about: "run every example once; each checks what it claims",

@@ -14,6 +14,11 @@ const NEEDED: &[Program] = &[
         name: "cc",
         package: "build-essential",
     },
+    // The tests of the remote tier start servers of their own.
+    Program {
+        name: "redis-server",
+        package: "redis-server",
+    },
 ];
 
 /// Installs what is missing, saying so; `Err` tells what a person has to do instead.

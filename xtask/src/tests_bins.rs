@@ -2,6 +2,7 @@
 
 use crate::process::{cargo, run};
 use crate::report::Report;
+use crate::system;
 
 /// `args` go to the harness as they are; it explains itself when it does not understand them.
 pub(crate) fn fuzz<S: AsRef<str>>(args: &[S]) -> Report {
@@ -10,6 +11,13 @@ pub(crate) fn fuzz<S: AsRef<str>>(args: &[S]) -> Report {
 
 pub(crate) fn bench<S: AsRef<str>>(args: &[S]) -> Report {
     start(&["--release", "--bin", "bench"], args)
+}
+
+pub(crate) fn chaos<S: AsRef<str>>(args: &[S]) -> Report {
+    if let Err(missing) = system::provide() {
+        return Report::failed(missing);
+    }
+    start(&["--release", "--bin", "chaos"], args)
 }
 
 fn start<S: AsRef<str>>(which: &[&str], args: &[S]) -> Report {

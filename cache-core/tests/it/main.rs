@@ -15,6 +15,7 @@ mod collapse;
 mod config;
 mod invalidate;
 mod memory;
+mod remote;
 mod runtime;
 mod stale;
 mod support;

@@ -12,6 +12,7 @@ use crate::{
         request::MethodClass,
         shape::Fit,
         validator::{Freshening, Validators, freshening},
+        vary::accepts_coding,
     },
     policy::Policy,
     stored::{Body, Stored, StoredResponse},
@@ -51,8 +52,9 @@ impl Ask {
         if let Some(entry) = stored {
             return about(shared, plan, headers, entry).unwrap_or(Self::AsIs);
         }
-        if plan.why == Forwarded::VaryMiss && plan.facts.is_plain() {
-            let others = tagged_variants(shared, policy, plan);
+        // Guarded: fields that depend on what selects, and are not in the 304, would be another variant's.
+        if plan.why == Forwarded::VaryMiss && plan.facts.is_plain() && !policy.is_guarded() {
+            let others = tagged_variants(shared, policy, plan, headers);
             if !others.is_empty() {
                 return Self::Choose(others);
             }
@@ -202,8 +204,14 @@ pub(super) fn found_again(
     })
 }
 
-/// The stored responses of the URI that have an entity tag.
-fn tagged_variants(shared: &Shared, policy: &Arc<Policy>, plan: &Plan) -> Vec<Arc<Entry<Stored>>> {
+/// The stored responses of the URI that have an entity tag and are coded as the request allows: a tag
+/// that does not tell codings apart, which it should, must not get it another's.
+fn tagged_variants(
+    shared: &Shared,
+    policy: &Arc<Policy>,
+    plan: &Plan,
+    headers: &HeaderMap,
+) -> Vec<Arc<Entry<Stored>>> {
     let now = shared.store.now();
     let Some(index) = shared.store.lookup(plan.key.as_bytes(), now) else {
         return Vec::new();
@@ -217,7 +225,9 @@ fn tagged_variants(shared: &Shared, policy: &Arc<Policy>, plan: &Plan) -> Vec<Ar
     };
     let is_tagged = |entry: &Arc<Entry<Stored>>| {
         response(entry).is_some_and(|stored| {
-            matches!(stored.body(), Body::Whole(_)) && stored.headers().contains_key(header::ETAG)
+            matches!(stored.body(), Body::Whole(_))
+                && stored.headers().contains_key(header::ETAG)
+                && accepts_coding(headers, stored.headers())
         })
     };
     variants

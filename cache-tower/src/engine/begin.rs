@@ -422,6 +422,7 @@ impl Search<'_> {
         now: Moment,
     ) -> Begin {
         let may = why == Forwarded::Stale
+            && !(self.policy.heeds_client() && self.facts.insists())
             && self.is_paused(key)
             && candidate(&entry, now).is_some_and(|candidate| {
                 may_stand_in(&self.facts, &candidate, self.policy, Failure::Status)
@@ -508,6 +509,12 @@ impl Search<'_> {
 const LANE: usize = 1 + size_of::<usize>() + 1;
 
 impl Plan {
+    /// Whether it renews something for all: its failure is followed by a pause. What one client insists on
+    /// may fail for it alone.
+    pub(super) fn renews(&self, policy: &Policy) -> bool {
+        self.why == Forwarded::Stale && !(policy.heeds_client() && self.facts.insists())
+    }
+
     /// Whether there is something stored that may answer if the origin fails.
     pub(crate) fn has_stored(&self) -> bool {
         self.stored.is_some()

@@ -2,7 +2,7 @@
 
 use super::{
     FillJob, Origin, Shared, UNSHARED, UNSHARED_BY_REQUEST,
-    ask::Ask,
+    ask::{Ask, found_again},
     begin::Plan,
     commit::{Keep, uri_group},
     drive::stale_answer,
@@ -17,7 +17,8 @@ use crate::{
     http::{
         admit::{Admission, Pass, Received, Terms, admit},
         cache_groups,
-        cache_status::{Decision, Forwarded, Then},
+        cache_status::{Decision, Then},
+        conditional::{self, Verdict, make_not_modified},
         fields,
         invalidate::content_location_is_target,
         lookup::Failure,
@@ -140,7 +141,7 @@ impl Exchange {
         {
             invalidation.drop_it();
         }
-        if self.lead.is_some() && self.plan.why == Forwarded::Stale {
+        if self.lead.is_some() && self.plan.renews(&self.policy) {
             self.shared
                 .store
                 .pause(&self.plan.key, error.clone(), self.policy.life());
@@ -203,9 +204,13 @@ impl Exchange {
             || Arc::clone(&self.policy),
             |own| Arc::new(self.policy.for_response(own)),
         );
+        if parts.status == StatusCode::NOT_MODIFIED
+            && let Some(settled) = self.not_modified(&mut parts, &policy, groups.as_ref())
+        {
+            return settled;
+        }
         match (&self.ask, parts.status) {
             (Ask::AsIs, _) => {}
-            (_, StatusCode::NOT_MODIFIED) => return self.confirmed(parts, &policy, groups),
             (
                 Ask::Complete(..),
                 StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE,
@@ -273,45 +278,105 @@ impl Exchange {
         }
     }
 
-    /// A layer further in decided. If it confirmed what this one asked about, the client, which did not
-    /// ask, gets that.
-    fn decided_within<B>(&self, parts: response::Parts, body: Spliced<B>) -> Settled<B> {
-        let confirmed = self
-            .ask
-            .confirmed(&parts.headers, self.shared.store.clock().wall())
-            .filter(|_| parts.status == StatusCode::NOT_MODIFIED);
-        match confirmed.and_then(|entry| entry.value()?.response()) {
-            Some(stored) => self.pass_stored(stored, parts, Then::DecidedWithin),
-            None => self.pass(parts, body, Then::DecidedWithin),
+    /// A layer further in decided. Where this one asked a question of its own, the client, which did not
+    /// ask it, gets what the answer comes to; and what the question was about is that layer's from now on.
+    fn decided_within<B>(&mut self, parts: response::Parts, body: Spliced<B>) -> Settled<B> {
+        if !self.ask.is_own() {
+            return self.pass(parts, body, Then::DecidedWithin);
+        }
+        if self.stored_is_there() {
+            self.shared.store.invalidate(self.plan.key.as_bytes());
+        }
+        let now = self.shared.store.clock().wall();
+        let is_complete = matches!(self.ask, Ask::Complete(..));
+        match parts.status {
+            StatusCode::NOT_MODIFIED => {
+                let confirmed = self.ask.confirmed(&parts.headers, now).cloned();
+                match confirmed
+                    .as_ref()
+                    .and_then(|entry| entry.value()?.response())
+                {
+                    Some(stored) => self.pass_confirmed(stored, parts, Then::DecidedWithin),
+                    None => self.incoherent(),
+                }
+            }
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if is_complete => {
+                match self.completed(parts, body) {
+                    Some((parts, body)) => self.pass(parts, body, Then::DecidedWithin),
+                    None => self.incoherent(),
+                }
+            }
+            _ => self.pass(parts, body, Then::DecidedWithin),
         }
     }
 
-    /// The origin confirmed what is stored (RFC 9111 §4.3.3): it is freshened and answers.
+    /// Whether what the request found is still stored.
+    fn stored_is_there(&self) -> bool {
+        let found = found_again(
+            &self.shared,
+            &self.policy,
+            &self.plan,
+            &self.request_headers,
+        );
+        match (found, &self.plan.stored) {
+            (Some(found), Some(stored)) => Arc::ptr_eq(&found, stored),
+            _ => false,
+        }
+    }
+
+    /// A 304: what it is about is freshened and answers (RFC 9111 §4.3.3). `None` where it answers the
+    /// client's own condition.
+    fn not_modified<B>(
+        &mut self,
+        parts: &mut response::Parts,
+        policy: &Policy,
+        groups: Option<&Groups>,
+    ) -> Option<Settled<B>> {
+        let now = self.shared.store.clock().wall();
+        let confirmed = match &self.ask {
+            Ask::AsIs if self.plan.facts.conditional => return None,
+            // Nobody asked for it; what is stored without a validator is what it can be about (§4.3.4).
+            Ask::AsIs => self.plan.stored.clone()?,
+            ask => match ask.confirmed(&parts.headers, now).cloned() {
+                Some(confirmed) => confirmed,
+                None => return Some(self.incoherent()),
+            },
+        };
+        let stored = confirmed.value()?.response()?;
+        if stored.fit(&self.plan.facts, &self.request_headers, now) == Fit::Lacks {
+            return Some(self.incoherent());
+        }
+        let parts = std::mem::replace(parts, Response::new(()).into_parts().0);
+        Some(self.confirmed(stored, parts, policy, groups.cloned()))
+    }
+
     fn confirmed<B>(
         &mut self,
+        stored: &StoredResponse,
         parts: response::Parts,
         policy: &Policy,
         groups: Option<Groups>,
     ) -> Settled<B> {
         let now = self.shared.store.clock().wall();
-        let Some(entry) = self.ask.confirmed(&parts.headers, now).cloned() else {
-            return self.incoherent();
-        };
-        let Some(stored) = entry.value().and_then(Stored::response) else {
-            return self.incoherent();
-        };
+        let fields = stored.head().fields();
+        // RFC 9111 §4.3.4: one that is about another representation renews nothing. The origin says all
+        // the same that this client may have what is stored; the next one asks again.
+        if freshening(&fields, &parts.headers, now) == Freshening::Mismatch {
+            self.release(UNSHARED_BY_REQUEST);
+            return self.pass_confirmed(stored, parts, Then::Passed(Pass::Request));
+        }
         match self.freshen(stored, &parts.headers, policy, groups) {
             Ok((keep, body)) => {
                 let (entry, is_stored) = self.commit_body(&keep, &body);
                 self.answer(&entry, is_stored).map_or_else(
-                    || self.pass_stored(stored, parts, Then::Overtaken),
+                    || self.pass_confirmed(stored, parts, Then::Overtaken),
                     Settled::Stored,
                 )
             }
             Err(reason) => {
                 self.supersede(stored.status(), reason);
                 self.release(unshared(reason));
-                self.pass_stored(stored, parts, Then::Passed(reason))
+                self.pass_confirmed(stored, parts, Then::Passed(reason))
             }
         }
     }
@@ -319,20 +384,14 @@ impl Exchange {
     /// What is stored, with the fields of a later response for the same representation; or why it may not
     /// be kept any longer.
     fn freshen(
-        &self,
+        &mut self,
         stored: &StoredResponse,
         update: &HeaderMap,
         policy: &Policy,
         groups: Option<Groups>,
     ) -> Result<(Keep, StoredBody), Pass> {
         let received = self.received();
-        // One that says it is another than what is stored says nothing of that (RFC 9111 §4.3.4).
-        let fields = stored.head().fields();
-        let headers = if freshening(&fields, update, received.at) != Freshening::Mismatch {
-            fields::freshened(&fields, update, received.at)
-        } else {
-            fields
-        };
+        let headers = fields::freshened(&stored.head().fields(), update, received.at);
         let whole = match stored.status() {
             StatusCode::PARTIAL_CONTENT => StatusCode::OK,
             status => status,
@@ -342,6 +401,7 @@ impl Exchange {
             &headers,
             self.shared.reading(&self.policy, received.at),
         );
+        self.is_targeted = facts.is_targeted;
         let kept = Groups::new(stored.groups().iter().cloned());
         let groups = self.groups(policy, Some(kept.and(groups)), &headers);
         let received = Received {
@@ -403,22 +463,42 @@ impl Exchange {
                 Then::Overtaken
             },
         };
-        Answer::validated(Arc::clone(entry), shape, now, decision)
+        let is_head = self.plan.facts.method == MethodClass::Head;
+        Answer::validated(Arc::clone(entry), shape, now, is_head, decision)
     }
 
-    /// What was confirmed goes to this client and is not kept.
+    /// What was confirmed goes to this client and is not kept: with the fields of the 304, if they are about
+    /// it.
+    fn pass_confirmed<B>(
+        &self,
+        stored: &StoredResponse,
+        parts: response::Parts,
+        then: Then,
+    ) -> Settled<B> {
+        let now = self.shared.store.clock().wall();
+        let fields = stored.head().fields();
+        let fields = match freshening(&fields, &parts.headers, now) {
+            Freshening::Mismatch => fields,
+            _ => fields::freshened(&fields, &parts.headers, now),
+        };
+        self.pass_stored(stored, with_fields(parts, fields), then)
+    }
+
+    /// What is stored goes to this client, with these fields.
     fn pass_stored<B>(
         &self,
         stored: &StoredResponse,
         mut parts: response::Parts,
         then: Then,
     ) -> Settled<B> {
-        let received = self.shared.store.clock().wall();
-        parts.headers = fields::freshened(&stored.head().fields(), &parts.headers, received);
         parts.status = stored.status();
         let mut response = Response::from_parts(parts, stored.full_body());
-        if let Fit::As(shape) = stored.fit(&self.plan.facts, &self.request_headers, received) {
+        let now = self.shared.store.clock().wall();
+        if let Fit::As(shape) = stored.fit(&self.plan.facts, &self.request_headers, now) {
             stored.write_shaped(&shape, &self.shared, &mut response);
+        }
+        if self.plan.facts.method == MethodClass::Head {
+            *response.body_mut() = ResponseBody::empty();
         }
         let (parts, body) = response.into_parts();
         self.respond(parts, body, then, None)
@@ -451,8 +531,8 @@ impl Exchange {
     }
 
     /// A response to HEAD tells of what is stored for GET (RFC 9111 §4.3.5).
-    fn compare(&self, parts: &response::Parts, policy: &Policy, groups: Option<Groups>) {
-        let Some(stored) = self.plan.stored.as_ref() else {
+    fn compare(&mut self, parts: &response::Parts, policy: &Policy, groups: Option<Groups>) {
+        let Some(stored) = self.plan.stored.clone() else {
             return;
         };
         let Some(response) = stored.value().and_then(Stored::response) else {
@@ -464,11 +544,12 @@ impl Exchange {
             HeadComparison::Differs(_) => {
                 self.shared.store.invalidate(self.plan.key.as_bytes());
             }
-            HeadComparison::Match => {
-                if let Ok((keep, body)) = self.freshen(response, &parts.headers, policy, groups) {
+            HeadComparison::Match => match self.freshen(response, &parts.headers, policy, groups) {
+                Ok((keep, body)) => {
                     keep.commit_body(&self.shared, &body, true);
                 }
-            }
+                Err(reason) => self.supersede(response.status(), reason),
+            },
         }
     }
 
@@ -476,8 +557,7 @@ impl Exchange {
     fn supersede(&self, status: StatusCode, reason: Pass) {
         let is_gone = matches!(status.as_u16(), 404 | 410);
         let is_withdrawn = matches!(reason, Pass::NoStore | Pass::Private | Pass::NoCache);
-        let is_renewal = matches!(self.plan.why, Forwarded::Stale | Forwarded::Request);
-        if is_renewal && (is_gone || is_withdrawn) {
+        if self.plan.stored.is_some() && (is_gone || is_withdrawn) {
             self.shared.store.invalidate(self.plan.key.as_bytes());
         }
     }
@@ -564,10 +644,30 @@ impl Exchange {
                 parts.headers.remove(name);
             }
         }
+        let body = if self.has_it(&parts) {
+            parts.status = StatusCode::NOT_MODIFIED;
+            make_not_modified(&mut parts.headers);
+            ResponseBody::empty()
+        } else {
+            body
+        };
         if self.plan.depth > 0 {
             nested::mark_decided(&mut parts.extensions, &self.shared.store);
         }
         Settled::Response(Response::from_parts(parts, body), job)
+    }
+
+    /// Whether the client has the response already, whose condition was put aside for a question of ours.
+    fn has_it(&self, parts: &response::Parts) -> bool {
+        let now = self.shared.store.clock().wall();
+        let response = conditional::Stored {
+            status: parts.status,
+            headers: &parts.headers,
+            received: now,
+        };
+        self.ask.is_own()
+            && self.plan.facts.conditional
+            && conditional::evaluate(&self.request_headers, response, now) == Verdict::NotModified
     }
 
     /// Takes in the body: at once where it is ready, else by a job. The client gets each frame as it
@@ -620,7 +720,7 @@ impl Exchange {
             head: Head::of(status, headers, owner, &terms, received, lasting(&groups)),
             terms,
             declared,
-            renews: self.plan.why == Forwarded::Stale,
+            renews: self.plan.renews(&self.policy),
             profile: self.policy.follows(),
             request_headers: Arc::clone(&self.request_headers),
             groups,
@@ -737,6 +837,11 @@ impl Exchange {
         );
         self.respond(parts, reader, then, Some(job))
     }
+}
+
+fn with_fields(mut parts: response::Parts, fields: HeaderMap) -> response::Parts {
+    parts.headers = fields;
+    parts
 }
 
 /// The groups that are not read from the fields: what freshens the response does not repeat them.

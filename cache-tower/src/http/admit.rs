@@ -69,6 +69,8 @@ pub struct Nature {
 pub enum Pass {
     /// The request is not a GET, or one of which nothing may be stored.
     Request,
+    /// The policy stores nothing.
+    Policy,
     /// Its status is one that is never stored, or not without a lifetime of its own.
     Status,
     /// Its Cache-Control does not parse.
@@ -110,6 +112,7 @@ impl Pass {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
+            Self::Policy => "policy",
             Self::Status => "status",
             Self::Malformed => "malformed",
             Self::NoStore => "no-store",
@@ -180,6 +183,9 @@ fn not_an_exchange_to_keep(
     policy: &Policy,
 ) -> Option<Pass> {
     let directives = &response.directives;
+    if policy.source() == Source::Off {
+        return Some(Pass::Policy);
+    }
     // RFC 9111 §3: "the request method is understood by the cache". GET is, and of POST that its response
     // may stand for one to GET (RFC 9110 §9.3.3): whether this one does the caller knows, by its URI.
     if !matches!(request.method, MethodClass::Get | MethodClass::Post)
@@ -271,12 +277,10 @@ fn not_to_be_kept_whole(
     response: &ResponseFacts,
     max_body: u64,
 ) -> Option<Pass> {
-    match response.length {
-        Length::Invalid => return Some(Pass::Length),
-        Length::Declared(length) if length > max_body => return Some(Pass::TooLarge),
-        Length::Declared(_) | Length::Undeclared => {}
-    }
-    if response.header_bytes > MOST_HEADER_BYTES {
+    let is_long = length(response).is_some_and(|length| length > max_body);
+    if response.length == Length::Invalid {
+        Some(Pass::Length)
+    } else if is_long || response.header_bytes > MOST_HEADER_BYTES {
         Some(Pass::TooLarge)
     } else if is_odd_part(request, response.extent) {
         Some(Pass::Partial)
@@ -359,7 +363,9 @@ fn terms(response: &ResponseFacts, policy: &Policy, received: Received) -> Optio
     } else {
         life
     };
-    let is_of_use = life != Life::default() || response.has_validator;
+    let is_of_use = life != Life::default()
+        || response.has_validator
+        || may_be_of_use_stale(response, policy, lifetime);
     let directives = &response.directives;
     Some(Terms {
         life: Life { kept: KEPT, ..life },
@@ -381,6 +387,14 @@ fn terms(response: &ResponseFacts, policy: &Policy, received: Received) -> Optio
         length: length(response),
     })
     .filter(|_| is_of_use)
+}
+
+/// What had a lifetime, if it is over already, is for clients that take it stale (RFC 9111 §5.2.1.2), and
+/// for an origin that cannot be reached (§4.2.4).
+fn may_be_of_use_stale(response: &ResponseFacts, policy: &Policy, lifetime: Duration) -> bool {
+    policy.follows() == Profile::Standard
+        && !lifetime.is_zero()
+        && !response.directives.forbids_stale()
 }
 
 fn length(response: &ResponseFacts) -> Option<u64> {
@@ -504,6 +518,22 @@ mod tests {
             decide(&Policy::from_headers(), &[], 200, &[]),
             Admission::Pass(Pass::NoLifetime)
         );
+    }
+
+    #[test]
+    fn a_part_that_names_more_bytes_than_are_kept_is_too_large() {
+        let part = |last| {
+            let range = format!("bytes 0-{last}/*");
+            let fields = [("content-range", &*range), ("cache-control", "max-age=60")];
+            decide(
+                &Policy::from_headers(),
+                &[("range", "bytes=0-")],
+                206,
+                &fields,
+            )
+        };
+        assert_eq!(fresh(part(1023)), 60);
+        assert_eq!(part(1024), Admission::Pass(Pass::TooLarge));
     }
 
     #[test]

@@ -64,9 +64,14 @@ fn is_meant(request: &HeaderMap, stored: Stored<'_>, now: SystemTime) -> bool {
             stored.matches_strongly(listed)
         });
     }
-    let since = || sole_date(request, &header::IF_UNMODIFIED_SINCE, now);
-    let modified = || Validators::read(stored.headers, now).modified();
-    !request.contains_key(header::IF_UNMODIFIED_SINCE) || is_not_after(modified(), since())
+    // RFC 9110 §13.1.4: what is no date is ignored.
+    let Some(since) = sole_date(request, &header::IF_UNMODIFIED_SINCE, now) else {
+        return true;
+    };
+    is_not_after(
+        Validators::read(stored.headers, now).modified(),
+        Some(since),
+    )
 }
 
 /// Whether the client has the stored version already.
@@ -393,7 +398,11 @@ mod tests {
         assert_eq!(verdict(&of, &since(NOON)), Verdict::Proceed);
         assert_eq!(verdict(&of, &since(ONE)), Verdict::Proceed);
         assert_eq!(verdict(&of, &since(ELEVEN)), Verdict::Forward);
-        assert_eq!(verdict(&of, &since("x")), Verdict::Forward);
+        assert_eq!(
+            verdict(&of, &since("x")),
+            Verdict::Proceed,
+            "RFC 9110 §13.1.4"
+        );
         assert_eq!(verdict(&weak, &since(ONE)), Verdict::Forward);
         let both = [("if-match", "\"1\""), ("if-unmodified-since", ELEVEN)];
         assert_eq!(

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 /// Whether a response to a request of this method invalidates what is stored for its URI: a
 /// non-error response to a method that is not safe, the unknown ones included.
 pub fn invalidates(method: MethodClass, status: StatusCode) -> bool {
-    method == MethodClass::Unsafe && (status.is_success() || status.is_redirection())
+    method.is_unsafe() && (status.is_success() || status.is_redirection())
 }
 
 /// What such a response invalidates beside its target URI: the URIs in Location and
@@ -84,6 +84,7 @@ mod tests {
         for (method, status, expected) in [
             (MethodClass::Unsafe, 200, true),
             (MethodClass::Unsafe, 303, true),
+            (MethodClass::Post, 201, true),
             (MethodClass::Unsafe, 404, false),
             (MethodClass::Unsafe, 500, false),
             (MethodClass::Get, 200, false),

@@ -61,16 +61,13 @@ fn reuse(request: &RequestFacts, stored: &Candidate, policy: &Policy) -> Lookup 
         Freshness::Fresh { left } if satisfies(request, stored, left, policy) => Lookup::Fresh,
         Freshness::Fresh { .. } => Lookup::Forward(Forwarded::Request),
         Freshness::Stale {
+            by,
             while_revalidate: true,
             ..
-        } if satisfies(request, stored, Duration::ZERO, policy) => Lookup::StaleWhileRevalidate,
+        } if may_be_revalidated_later(request, stored, by, policy) => Lookup::StaleWhileRevalidate,
         Freshness::Stale { by, .. } if is_taken_stale(request, stored, by, policy) => {
             Lookup::MaxStale
         }
-        Freshness::Stale {
-            while_revalidate: true,
-            ..
-        } => Lookup::Forward(Forwarded::Request),
         Freshness::Stale { .. } | Freshness::Dead => Lookup::Forward(Forwarded::Stale),
     }
 }
@@ -80,7 +77,8 @@ fn may_be_given(request: &RequestFacts, stored: &Candidate, policy: &Policy) -> 
     !request.has_credentials() || !policy.separates_credentials() || stored.shared_with_credentials
 }
 
-/// Whether the client's own limits allow it (RFC 9111 §5.2.1).
+/// Whether the client's own limits allow it (RFC 9111 §5.2.1). `max-age=0` asks for validation, also of
+/// what came this moment (§4).
 fn satisfies(request: &RequestFacts, stored: &Candidate, left: Duration, policy: &Policy) -> bool {
     let asked = &request.directives;
     // RFC 8246 §2: while it is fresh, only an explicit `no-cache` asks for more.
@@ -92,6 +90,19 @@ fn satisfies(request: &RequestFacts, stored: &Candidate, left: Duration, policy:
         || (!asked.no_cache
             && (is_young || is_immutable)
             && asked.min_fresh.is_none_or(|least| left >= least))
+}
+
+/// Who asks for a `max-age` "does not wish to receive a stale response", unless it also says `max-stale`
+/// (RFC 9111 §5.2.1.1).
+fn may_be_revalidated_later(
+    request: &RequestFacts,
+    stored: &Candidate,
+    by: Duration,
+    policy: &Policy,
+) -> bool {
+    let minds = policy.heeds_client() && request.directives.max_age.is_some();
+    satisfies(request, stored, Duration::ZERO, policy)
+        && (!minds || is_taken_stale(request, stored, by, policy))
 }
 
 fn is_taken_stale(

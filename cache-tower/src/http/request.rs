@@ -160,6 +160,12 @@ impl RequestFacts {
         self.bypass
     }
 
+    /// It asks for more than that what it gets is not out of date.
+    pub fn insists(&self) -> bool {
+        let asked = &self.directives;
+        asked.no_cache || asked.max_age.is_some() || asked.min_fresh.is_some()
+    }
+
     /// It asks for a representation as it is, without conditions.
     pub fn is_plain(&self) -> bool {
         !self.conditional && !self.precondition && !self.range

@@ -47,7 +47,7 @@ pub struct ResponseFacts {
     pub is_for_one_origin: bool,
     /// It announces trailers.
     pub has_trailers: bool,
-    /// It switches protocols.
+    /// It switches protocols (101). Upgrade in another response only offers to (RFC 9110 §7.8).
     pub upgrades: bool,
     /// It is a stream that does not end by itself, or one in a protocol of its own.
     pub is_stream: bool,
@@ -162,7 +162,6 @@ impl ResponseFacts {
                     .any(|part| part == b"'nonce-");
             }
             "trailer" => self.has_trailers = true,
-            "upgrade" => self.upgrades = true,
             "content-type" => self.is_stream = is_stream(value),
             _ => {}
         }

@@ -56,6 +56,10 @@ pub fn fit(
     held: Held<'_>,
     now: SystemTime,
 ) -> Fit {
+    // RFC 9111 §3.3: parts answer no request for the whole, nor a condition on it (§4.3.2).
+    if matches!(held, Held::Parts(_)) && !request.range {
+        return Fit::Lacks;
+    }
     if request.conditional || request.precondition {
         match conditional::evaluate(headers, stored, now) {
             Verdict::Proceed => {}

@@ -130,6 +130,21 @@ pub fn content_language(response: &HeaderMap) -> Option<&[u8]> {
     }
 }
 
+/// Whether a request takes a response as it is coded (RFC 9110 §12.5.3). One without Accept-Encoding is
+/// taken to want it uncoded, as are those that do not parse.
+pub fn accepts_coding(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let Some(coding) = response.get(header::CONTENT_ENCODING) else {
+        return true;
+    };
+    let is_it = |name: &[u8]| name.eq_ignore_ascii_case(trim(coding.as_bytes()));
+    Weighted::codings(request).is_ok_and(|mut codings| {
+        let known = codings.sorted(Ties::Name);
+        known
+            .iter()
+            .any(|known| is_it(known.name) && known.weight > 0)
+    })
+}
+
 /// Whether the request has an Accept-Encoding that does not parse. In the guarded profile such a
 /// field is taken away before the request is forwarded: every one of them would be a variant of its
 /// own.

@@ -11,7 +11,10 @@
 mod bodies;
 mod collapse;
 mod hit;
+mod models;
+mod peer;
 mod purge;
 mod ready;
 mod stale;
 mod support;
+mod tables;

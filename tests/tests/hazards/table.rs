@@ -298,4 +298,121 @@ scenarios! {
         paused var_05_huge_values_that_select_do_not_displace_the_variants_there_are;
         paused var_05_an_origin_that_varies_by_whatever_it_is_told_does_not_fill_the_cache;
     }
+    updates {
+        paused sto_29_a_head_that_tells_of_the_same_page_renews_it;
+        paused sto_29_a_head_that_tells_of_another_page_makes_what_is_stored_stale;
+        paused sto_29_a_head_of_a_fresh_page_may_still_find_it_changed;
+        paused sto_29_a_head_by_its_length_alone_tells_of_another_page;
+        paused sto_29_an_error_to_a_head_says_nothing_of_the_page;
+        paused sto_29_whatever_a_head_says_a_get_has_its_own_body_and_framing;
+        paused sto_29_a_head_that_withdraws_ends_what_is_stored;
+        paused sto_29_a_head_of_one_user_tells_others_nothing;
+        paused sto_29_a_head_renews_the_variant_it_is_about_alone;
+        paused sto_29_a_head_that_was_overtaken_by_a_purge_renews_nothing;
+        paused sto_36_in_the_guarded_profile_no_post_is_stored_whatever_it_says;
+        paused sto_36_in_the_standard_profile_a_post_is_stored_where_it_is_what_a_get_would_get;
+        paused sto_36_a_post_is_never_answered_from_the_store_in_any_profile;
+        paused sto_36_posts_at_once_are_each_carried_out;
+        paused sto_36_what_a_post_stored_is_removed_and_replaced_like_any_other;
+        paused sto_37_an_update_removes_what_its_location_and_content_location_name;
+        paused sto_37_both_fields_count_and_all_their_lines;
+        paused sto_37_nobody_empties_the_cache_of_another_origin;
+        paused sto_37_neither_an_error_nor_a_safe_method_removes_what_it_names;
+        paused sto_37_an_update_removes_the_groups_it_names_of_its_own_origin;
+        paused sto_37_what_goes_with_its_group_takes_no_other_group_with_it;
+        paused sto_37_groups_of_the_field_and_of_the_handler_are_two_things;
+        paused sto_37_a_shared_host_may_have_both_fields_ignored;
+        paused sto_37_a_group_that_is_invalidated_refuses_the_loads_that_began_before;
+        paused sto_37_all_variants_and_parts_go_with_a_location_and_with_a_group;
+    }
+    validation {
+        paused sto_51_a_client_that_did_not_ask_gets_the_whole_when_the_origin_says_304;
+        paused sto_51_every_validator_there_is_is_asked_by_as_it_came;
+        paused sto_51_a_304_renews_the_fields_and_leaves_what_frames_the_body;
+        paused sto_51_a_304_that_nobody_asked_for_is_no_answer_where_something_is_stored;
+        paused sto_51_a_304_that_nobody_asked_for_is_none_in_any_shape;
+        paused sto_51_a_304_where_nothing_is_stored_is_kept_for_nobody;
+        paused sto_51_a_304_about_another_version_renews_nothing;
+        paused sto_51_the_clients_own_condition_is_judged_by_what_was_validated;
+        paused sto_51_a_304_to_one_clients_condition_is_given_to_nobody_else;
+        paused sto_51_one_validation_answers_each_in_the_shape_it_asked_for;
+        paused sto_52_if_none_match_is_compared_weakly_and_exactly;
+        paused sto_52_if_none_match_takes_the_place_of_if_modified_since;
+        paused sto_52_a_304_says_what_the_200_would_have_and_nothing_of_the_body;
+        paused sto_52_a_thousand_tags_and_a_million_are_read_once
+            not_on Actix "actix refuses a head so large";
+        paused sto_52_a_thousand_tags_are_not_passed_on_when_the_cache_asks;
+        paused sto_56_of_many_clients_that_insist_one_at_a_time_has_it_validated;
+        paused sto_56_of_many_clients_that_insist_all_get_the_new_version;
+        paused sto_56_who_does_not_insist_gets_what_is_fresh_while_others_have_it_validated;
+        paused sto_56_a_stale_page_is_validated_once_for_all_who_ask_at_once;
+        paused sto_56_what_must_be_validated_each_time_is_validated_for_each_and_sent_once;
+        paused sto_26_a_failed_validation_leaves_what_is_stored;
+        paused sto_26_past_every_window_a_failed_validation_is_told_and_the_next_is_one_again;
+        paused sto_26_a_new_version_that_breaks_off_does_not_displace_the_old
+            not_on Actix "a body that breaks off takes along what of its head is not sent yet";
+        paused sto_17_where_stale_is_forbidden_a_failed_validation_is_told;
+        paused sto_17_a_304_that_withdraws_is_the_last_of_what_is_stored;
+        paused sto_51_what_a_304_confirmed_for_one_is_given_in_the_shape_that_was_asked_for;
+        paused sto_03_a_cookie_that_a_304_sets_is_set_for_one;
+        paused sto_17_a_client_may_take_it_stale_and_no_staler_than_it_says;
+        real sto_15_a_heuristic_lifetime_is_a_tenth_and_then_it_is_validated;
+        paused sto_37_a_304_that_names_no_groups_takes_nothing_out_of_them;
+        paused sto_37_a_304_may_add_a_group_and_change_those_of_the_field;
+        paused sto_37_what_was_purged_while_it_was_validated_is_not_put_back;
+        paused sto_37_what_was_purged_while_it_was_refreshed_is_not_put_back;
+        paused asy_19_a_refresh_asks_for_all_of_it_and_by_no_clients_condition;
+        paused asy_19_a_head_that_finds_it_stale_has_all_of_it_refreshed;
+        paused asy_01_when_a_client_leaves_during_a_validation_another_takes_its_turn;
+        paused asy_01_a_client_that_leaves_a_validation_alone_loses_nothing_of_what_is_stored;
+        paused asy_03_a_panic_during_a_validation_hangs_nobody;
+        paused asy_03_a_panic_during_a_refresh_leaves_the_next_one_its_turn;
+        paused asy_05_a_failed_validation_is_shared_after_one_more_try;
+        paused asy_07_who_waits_too_long_for_a_validation_goes_on;
+        paused sto_12_an_age_that_comes_with_a_304_counts;
+        paused sto_15_a_304_may_end_or_shorten_the_lifetime;
+        paused sto_52_a_precondition_that_is_the_origins_to_judge_reaches_it_as_it_came;
+        paused sto_58_what_is_stale_is_asked_about_for_nobody_who_wants_only_what_is_stored;
+        paused sto_56_what_is_made_for_no_store_is_validated_and_kept_for_nobody;
+    }
+    variants {
+        paused var_01_the_tags_of_the_variants_are_offered_and_a_304_selects_one_of_them;
+        paused var_01_a_guarded_layer_asks_for_another_variant_without_a_question_of_its_own;
+        paused var_01_a_304_that_selects_renews_the_one_it_names_alone;
+        paused var_01_a_304_that_names_none_of_several_selects_none;
+        paused var_01_a_new_variant_comes_in_full_and_is_one_more;
+        paused var_05_no_more_tags_are_offered_than_an_origin_reads;
+        paused var_01_what_is_no_tag_is_not_offered_among_others;
+        paused var_04_no_users_tags_are_offered_for_another;
+        paused var_01_who_waits_for_a_selection_gets_what_was_selected_for_their_own_fields;
+        paused var_01_a_client_with_the_tag_of_another_variant_is_not_told_that_it_has_its_own;
+        paused var_01_a_renewal_that_varies_by_more_is_given_to_nobody_else;
+        paused sto_47_a_layer_that_compresses_within_the_cache_is_stored_as_what_it_made
+            not_on Actix "it is about what tower-http compresses; actix has tests of its own in cache-actix";
+        paused sto_47_who_takes_no_coding_gets_none_also_once_it_is_validated
+            not_on Actix "it is about what tower-http compresses; actix has tests of its own in cache-actix";
+        paused sto_47_parts_of_a_coded_page_are_parts_of_what_is_coded
+            not_on Actix "it is about what tower-http compresses; actix has tests of its own in cache-actix";
+        paused sto_47_parts_that_came_uncoded_are_not_joined_with_what_is_coded;
+        paused sto_47_a_head_tells_of_the_coding_that_a_get_gets
+            not_on Actix "it is about what tower-http compresses; actix has tests of its own in cache-actix";
+        paused sto_47_a_layer_that_compresses_around_the_cache_leaves_one_stored_page
+            not_on Actix "it is about what tower-http compresses; actix has tests of its own in cache-actix";
+    }
+    levels {
+        paused asy_39_a_304_to_the_outer_layers_question_is_no_answer_to_its_client;
+        paused asy_39_the_inner_layers_own_copy_answers_the_outer_ones_question_in_full;
+        paused asy_39_what_the_outer_layer_asks_about_may_have_changed;
+        paused asy_39_a_304_to_no_question_of_the_clients_never_reaches_it;
+        paused asy_39_a_variant_that_the_inner_layer_chose_is_not_asked_for_again_and_again;
+        paused asy_39_what_the_outer_layer_lacks_of_a_page_is_no_answer_to_who_wants_it_all;
+        paused asy_39_a_416_to_the_outer_layers_question_is_no_answer_either;
+        paused asy_39_a_purge_while_the_inner_layer_is_asked_is_heeded;
+        paused asy_39_through_both_a_stale_page_is_validated_and_given_in_full;
+        paused asy_39_through_both_each_client_gets_the_shape_it_asked_for;
+        paused asy_39_through_both_parts_become_one_whole;
+        paused asy_39_through_both_clients_that_insist_have_it_validated_once;
+        paused asy_39_through_both_a_refresh_validates_and_a_head_renews;
+        paused asy_39_a_panic_or_a_leaving_client_during_a_validation_through_both_hangs_nobody;
+    }
 }

@@ -1,7 +1,19 @@
 //! The table of fuzz targets. To add one: write its function below, or in a file beside this
 //! one, and give it a row.
 
+mod conditions;
+mod dates;
+mod freshen;
 mod http;
+mod range;
+mod references;
+mod structured_fields;
+mod text;
+mod vary;
+
+use cache_tower::Profile;
+
+const PROFILES: [Profile; 2] = [Profile::Guarded, Profile::Standard];
 
 /// Something that takes bytes from strangers.
 pub(crate) struct Target {
@@ -27,6 +39,48 @@ pub(crate) const TARGETS: &[Target] = &[
         seeds: http::EXCHANGES,
         dictionary: http::EXCHANGE_WORDS,
         check: http::exchange,
+    },
+    Target {
+        name: "freshen",
+        seeds: freshen::SEEDS,
+        dictionary: freshen::WORDS,
+        check: freshen::check,
+    },
+    Target {
+        name: "conditions",
+        seeds: conditions::SEEDS,
+        dictionary: conditions::WORDS,
+        check: conditions::check,
+    },
+    Target {
+        name: "range",
+        seeds: range::SEEDS,
+        dictionary: range::WORDS,
+        check: range::check,
+    },
+    Target {
+        name: "vary",
+        seeds: vary::SEEDS,
+        dictionary: vary::WORDS,
+        check: vary::check,
+    },
+    Target {
+        name: "references",
+        seeds: references::SEEDS,
+        dictionary: references::WORDS,
+        check: references::check,
+    },
+    Target {
+        name: "dates",
+        seeds: dates::SEEDS,
+        dictionary: dates::WORDS,
+        check: dates::check,
+    },
+    Target {
+        name: "structured_fields",
+        seeds: structured_fields::SEEDS,
+        dictionary: structured_fields::WORDS,
+        check: structured_fields::check,
     },
 ];
 

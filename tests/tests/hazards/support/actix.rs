@@ -1,7 +1,7 @@
 //! A site on actix-web.
 
 use super::{
-    App, Ask, Body, Reply, Site,
+    App, Ask, Body, Log, Reply, Site,
     app::{Seen, Serve},
     site::{Around, Between, Route},
     tower::cache,
@@ -14,7 +14,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     dev::{AppConfig, ServiceRequest, ServiceResponse},
     http::header as old,
-    middleware::{Condition, Next, from_fn},
+    middleware::{Compress, Condition, Next, from_fn},
     web,
 };
 use bytes::Bytes;
@@ -41,12 +41,13 @@ pub(super) fn start(site: Site) -> App {
     let (connections, accepted) = mpsc::unbounded_channel();
     let sent = Arc::<AtomicU64>::default();
     let (stats, purger, calls) = (cache.clone(), cache.purger(), site.calls());
-    let seen = Seen::default();
+    let (seen, log) = (Seen::default(), Log::default());
     spawn_local(serve(
         site,
         cache,
         Arc::clone(&sent),
         Arc::clone(&seen),
+        log.clone(),
         accepted,
     ));
     let serve: Serve = Arc::new(move |io| {
@@ -56,7 +57,7 @@ pub(super) fn start(site: Site) -> App {
             let _ = ended.await;
         })
     });
-    App::served(serve, move || stats.stats(), purger, calls, sent, seen)
+    App::served(serve, move || stats.stats(), purger, calls, sent, seen, log)
 }
 
 type Accepted = (Wire, oneshot::Sender<()>);
@@ -67,9 +68,10 @@ async fn serve(
     cache: HttpCache,
     sent: Arc<AtomicU64>,
     seen: Seen,
+    log: Log,
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
 ) {
-    let app = map_config(app(site, cache, sent, seen), |_| AppConfig::default());
+    let app = map_config(app(site, cache, sent, seen, log), |_| AppConfig::default());
     let service = HttpService::<Wire, _, _>::build()
         // Else a client that leaves is taken to have said all it wants to say.
         .h1_allow_half_closed(false)
@@ -92,6 +94,7 @@ fn app(
     cache: HttpCache,
     sent: Arc<AtomicU64>,
     seen: Seen,
+    log: Log,
 ) -> ActixApp<
     impl ServiceFactory<
         ServiceRequest,
@@ -107,7 +110,7 @@ fn app(
     };
     let mut app = ActixApp::new();
     for route in &site.routes {
-        let handler = handler(route);
+        let handler = handler(route, &log);
         app = match (route.path, &route.policy) {
             (super::site::EVERYWHERE, _) => app.default_service(web::to(handler)),
             (path, None) => app.service(web::resource(path).to(handler)),
@@ -118,22 +121,24 @@ fn app(
         };
     }
     let between = site.between.clone();
-    app.wrap(from_fn(move |request, next| {
-        pass(between.clone(), request, next)
-    }))
-    .wrap(Condition::new(
-        around.is_some(),
-        around.unwrap_or_else(|| cache.policy(Policy::off())),
-    ))
-    .wrap(from_fn(move |request, next: Next<_>| {
-        sent.fetch_add(1, Ordering::SeqCst);
-        let (seen, response) = (Arc::clone(&seen), next.call(request));
-        async move {
-            let response = response.await?;
-            *seen.lock().unwrap() = left_on(response.response());
-            Ok(response)
-        }
-    }))
+    let compresses = |between: &Between| matches!(between, Between::Compression);
+    app.wrap(Condition::new(compresses(&between), Compress::default()))
+        .wrap(from_fn(move |request, next| {
+            pass(between.clone(), request, next)
+        }))
+        .wrap(Condition::new(
+            around.is_some(),
+            around.unwrap_or_else(|| cache.policy(Policy::off())),
+        ))
+        .wrap(from_fn(move |request, next: Next<_>| {
+            sent.fetch_add(1, Ordering::SeqCst);
+            let (seen, response) = (Arc::clone(&seen), next.call(request));
+            async move {
+                let response = response.await?;
+                *seen.lock().unwrap() = left_on(response.response());
+                Ok(response)
+            }
+        }))
 }
 
 async fn pass<B: MessageBody + 'static>(
@@ -142,7 +147,8 @@ async fn pass<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let _permit = match between {
-        Between::Nothing => None,
+        Between::Nothing | Between::Compression => None,
+
         Between::Permits(permits) => Some(permits.acquire_owned().await.unwrap()),
         Between::Guard(guard) => {
             let mut fields = fields(request.headers());
@@ -159,10 +165,12 @@ async fn pass<B: MessageBody + 'static>(
 /// A handler of the harness.
 fn handler(
     route: &Route,
+    log: &Log,
 ) -> impl Fn(HttpRequest, Option<Purge>, Bytes) -> Pin<Box<dyn Future<Output = HttpResponse>>>
 + Clone
 + 'static {
     let (handler, calls) = (Arc::clone(&route.handler), Arc::clone(&route.calls));
+    let log = log.clone();
     move |request, purge, body| {
         let mut extensions = Extensions::new();
         if let Some(purge) = purge {
@@ -176,6 +184,10 @@ fn handler(
             extensions,
             body,
         };
+        let mut noted = http::Request::new(());
+        noted.method_mut().clone_from(&ask.method);
+        noted.headers_mut().clone_from(&ask.headers);
+        log.note(&noted);
         let reply = handler(ask);
         Box::pin(async move { response(reply.await) })
     }

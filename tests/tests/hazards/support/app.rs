@@ -1,7 +1,8 @@
 //! An app under test: requests in, answers and counts out.
 
 use super::{
-    Body, BoxError, Service, Way, eventually,
+    Body, BoxError, Log, Service, Way, eventually,
+    log::Saw,
     wire::{self, Wire},
 };
 use bytes::Bytes;
@@ -54,6 +55,7 @@ struct Inner {
     stats: Box<dyn Fn() -> Stats + Send + Sync>,
     purger: Purger,
     calls: BTreeMap<&'static str, Arc<AtomicU64>>,
+    log: Log,
     sent: Arc<AtomicU64>,
     was_checked: AtomicBool,
 }
@@ -73,14 +75,22 @@ impl App {
         calls: BTreeMap<&'static str, Arc<AtomicU64>>,
     ) -> Self {
         let observed = cache.clone();
-        Self::of_service(service, move || observed.stats(), cache.purger(), calls)
+        Self::of_service(
+            service,
+            move || observed.stats(),
+            cache.purger(),
+            calls,
+            Log::default(),
+        )
     }
 
+    /// An app that is a service of tower's, whose handlers write what they see to `log`.
     pub(super) fn of_service(
         service: Service,
         stats: impl Fn() -> Stats + Send + Sync + 'static,
         purger: Purger,
         calls: BTreeMap<&'static str, Arc<AtomicU64>>,
+        log: Log,
     ) -> Self {
         let sent = Arc::<AtomicU64>::default();
         let counts = Arc::clone(&sent);
@@ -96,7 +106,7 @@ impl App {
         }));
         let called = Some(service.clone()).filter(|_| Way::current() == Way::Call);
         let serve = Arc::new(move |io| wire::serve(service.clone(), io));
-        Self::made(serve, called, stats, purger, calls, sent, seen)
+        Self::made(serve, called, stats, purger, calls, sent, seen, log)
     }
 
     pub(super) fn served(
@@ -106,15 +116,20 @@ impl App {
         calls: BTreeMap<&'static str, Arc<AtomicU64>>,
         sent: Arc<AtomicU64>,
         seen: Seen,
+        log: Log,
     ) -> Self {
         assert_eq!(
             Way::current(),
             Way::Wire,
             "only tower's services are called"
         );
-        Self::made(serve, None, stats, purger, calls, sent, seen)
+        Self::made(serve, None, stats, purger, calls, sent, seen, log)
     }
 
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "it is put together in two places"
+    )]
     fn made(
         serve: Serve,
         service: Option<Service>,
@@ -123,6 +138,7 @@ impl App {
         calls: BTreeMap<&'static str, Arc<AtomicU64>>,
         sent: Arc<AtomicU64>,
         seen: Seen,
+        log: Log,
     ) -> Self {
         Self(Arc::new(Inner {
             serve,
@@ -133,6 +149,7 @@ impl App {
             stats: Box::new(stats),
             purger,
             calls,
+            log,
             sent,
             was_checked: AtomicBool::new(false),
         }))
@@ -180,6 +197,11 @@ impl App {
     /// The calls of one route's handler.
     pub(crate) fn calls_of(&self, path: &str) -> u64 {
         self.0.calls[path].load(Ordering::SeqCst)
+    }
+
+    /// The request that a handler got at this call of all, from 1 on.
+    pub(crate) fn saw(&self, call: u64) -> Saw {
+        self.0.log.at(call)
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -1,7 +1,7 @@
 //! A site on axum.
 
 use super::{
-    App, Service, Site, boxed,
+    App, Log, Service, Site, boxed,
     site::{Around, EVERYWHERE},
     tower::{between, cache, handler_service},
 };
@@ -11,9 +11,10 @@ use tower::Layer;
 
 pub(super) fn start(site: Site) -> App {
     let cache = cache::<AxumRouting>(&site.settings);
+    let log = Log::default();
     let mut router = Router::new();
     for route in &site.routes {
-        let service = handler_service(route);
+        let service = handler_service(route, &log);
         router = match (route.path, &route.policy) {
             (EVERYWHERE, _) => router.fallback_service(service),
             (path, None) => router.route(path, any_service(service)),
@@ -30,5 +31,13 @@ pub(super) fn start(site: Site) -> App {
         Around::Router(policy) => boxed(router.layer(cache.policy(policy.clone()))),
         Around::Before(policy) => boxed(cache.policy(policy.clone()).layer(router)),
     };
-    App::new(service, &cache, site.calls())
+    let service = super::tower::between(site.outside.clone(), service);
+    let stats = cache.clone();
+    App::of_service(
+        service,
+        move || stats.stats(),
+        cache.purger(),
+        site.calls(),
+        log,
+    )
 }

@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     pub(crate) max_refreshes: Option<usize>,
     pub(crate) clock: Option<ManualClock>,
     pub(crate) colliding_hashes: bool,
+    /// The targeted fields that it heeds, by preference.
+    pub(crate) targeted: Vec<&'static str>,
+    pub(crate) without_cache_groups: bool,
 }
 
 pub(crate) type Handler = Arc<dyn Fn(Ask) -> BoxFuture<'static, Reply> + Send + Sync>;
@@ -52,6 +55,7 @@ pub(crate) enum Between {
     Guard(Guard),
     /// So many may pass at a time.
     Permits(Arc<Semaphore>),
+    Compression,
 }
 
 #[derive(Clone)]
@@ -60,6 +64,7 @@ pub(crate) struct Site {
     pub(crate) routes: Vec<Route>,
     pub(crate) between: Between,
     pub(crate) around: Around,
+    pub(crate) outside: Between,
 }
 
 /// The path of a route that takes what no other does.
@@ -72,6 +77,7 @@ impl Site {
             routes: Vec::new(),
             between: Between::Nothing,
             around: Around::Nothing,
+            outside: Between::Nothing,
         }
     }
 
@@ -164,6 +170,18 @@ impl Site {
     /// A layer before the router.
     pub(crate) fn before(mut self, policy: Policy) -> Self {
         self.around = Around::Before(policy);
+        self
+    }
+
+    /// Compresses what passes the routes, for those who accept that.
+    pub(crate) fn compressed(mut self) -> Self {
+        self.between = Between::Compression;
+        self
+    }
+
+    /// Compresses what passes all layers, for those who accept that.
+    pub(crate) fn compressed_outside(mut self) -> Self {
+        self.outside = Between::Compression;
         self
     }
 

@@ -1,12 +1,12 @@
 //! Services of tower: a site without a framework, and what axum's is made of as well.
 
 use super::{
-    App, Ask, Settings, Site,
+    App, Ask, Log, Settings, Site,
     site::{Around, Between, EVERYWHERE, Guard, Route},
 };
 use axum::{body::Body, extract::Request, response::Response};
 use cache_tower::adapter::{Direct, Framework, HttpCache};
-use http::{Method, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use std::{
@@ -20,13 +20,15 @@ use tokio::sync::Semaphore;
 use tower::{
     Layer, ServiceExt, limit::GlobalConcurrencyLimitLayer, service_fn, util::BoxCloneSyncService,
 };
+use tower_http::compression::CompressionLayer;
 
 pub(crate) type Service = BoxCloneSyncService<Request, Response, Infallible>;
 
 pub(super) fn start(site: Site) -> App {
     let cache: HttpCache<Direct> = cache::<Direct>(&site.settings);
+    let log = Log::default();
     let with_layer = |route: &Route| {
-        let service = handler_service(route);
+        let service = handler_service(route, &log);
         let service = match &route.policy {
             Some(policy) => boxed(cache.policy(policy.clone()).layer(service)),
             None => service,
@@ -41,8 +43,15 @@ pub(super) fn start(site: Site) -> App {
             boxed(cache.policy(policy.clone()).layer(service))
         }
     };
+    let service = between(site.outside.clone(), service);
     let stats = cache.clone();
-    App::of_service(service, move || stats.stats(), cache.purger(), site.calls())
+    App::of_service(
+        service,
+        move || stats.stats(),
+        cache.purger(),
+        site.calls(),
+        log,
+    )
 }
 
 /// Calls the service of the first route that has the request's path. A parameter takes one segment.
@@ -90,6 +99,11 @@ pub(super) fn cache<F: Framework>(settings: &Settings) -> F::Cache {
     if settings.colliding_hashes {
         builder = builder.colliding_hashes();
     }
+    if settings.without_cache_groups {
+        builder = builder.without_cache_groups();
+    }
+    let targeted = settings.targeted.iter().copied();
+    builder = builder.targeted_fields(targeted.map(HeaderName::from_static));
     builder.build().unwrap()
 }
 
@@ -130,14 +144,17 @@ pub(super) fn between(between: Between, service: Service) -> Service {
         Between::Nothing => service,
         Between::Guard(guard) => guarded(service, guard),
         Between::Permits(permits) => limited(service, permits),
+        Between::Compression => boxed(CompressionLayer::new().layer(service)),
     }
 }
 
 /// A handler of the harness as a service.
-pub(super) fn handler_service(route: &Route) -> Service {
+pub(super) fn handler_service(route: &Route, log: &Log) -> Service {
     let (handler, calls) = (Arc::clone(&route.handler), Arc::clone(&route.calls));
+    let log = log.clone();
     BoxCloneSyncService::new(service_fn(move |request: Request| {
         let (handler, calls) = (Arc::clone(&handler), Arc::clone(&calls));
+        log.note(&request);
         async move { Ok(answer(&handler, &calls, request).await) }
     }))
 }

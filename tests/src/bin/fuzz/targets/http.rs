@@ -14,8 +14,13 @@ use cache_tower::{
     },
     minutes,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::time::{Duration, SystemTime};
+
+use super::{
+    PROFILES,
+    text::{blocks, cut, fields, first_and_rest},
+};
 
 const LONGEST: Duration = Duration::from_secs(1 << 31);
 const TARGETED: HeaderName = HeaderName::from_static("cdn-cache-control");
@@ -60,7 +65,7 @@ pub(crate) const CACHE_CONTROL: &[&[u8]] = &[
 ];
 
 /// In 2004.
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30)
 }
 
@@ -192,8 +197,15 @@ fn says_what_is_plain(lines: &[&[u8]], profile: Profile, found: &ResponseDirecti
     }
 }
 
+pub(super) fn mentions(lines: &[&[u8]], directive: &str) -> bool {
+    let is_it = |part: &[u8]| part.eq_ignore_ascii_case(directive.as_bytes());
+    lines
+        .iter()
+        .any(|line| line.windows(directive.len()).any(is_it))
+}
+
 /// By a reading as simple as can be, of lines without quotes.
-fn plainly_says(lines: &[&[u8]], directive: &str) -> bool {
+pub(super) fn plainly_says(lines: &[&[u8]], directive: &str) -> bool {
     let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
     let says = |member: &[u8]| {
         let start = member.iter().position(|byte| !is_blank(byte)).unwrap_or(0);
@@ -218,6 +230,7 @@ pub(crate) const EXCHANGES: &[&[u8]] = &[
     b"\x04GET /\nforwarded: host=\"a;b\";proto=https\nx-forwarded-host: evil\n\n206\ncontent-range: bytes 0-1/2\n",
     b"\x05GET /\naccept-encoding: gzip;q=0.5, br\n\n301\nvary: *\ncontent-type: text/event-stream\n",
     b"\x00GET /\nrange: bytes=0-1\n\n206\ncontent-range: bytes 0-1/9\ncontent-length: 2\netag: \"a\"\ncache-control: max-age=9, private=\"set-cookie\"\nset-cookie: a=b\n",
+    b"\x00GET /\nrange: bytes=0-\n\n206\ncontent-range: bytes 0-9999999/*\ncache-control: max-age=9\n",
     b"\x00POST /\n\n201\ncontent-location: /\ncache-control: no-store, must-understand\ncdn-cache-control: max-age=9\n",
     b"\x03GET /\nif-match: \"a\"\ncache-control: max-stale, stale-if-error=9\n\n200\ncache-control: no-cache, stale-while-revalidate=9\nlast-modified: Thu, 01 Jan 1970 00:00:00 GMT\n",
 ];
@@ -284,65 +297,80 @@ pub(crate) fn exchange(input: &[u8]) {
     let Some((pick, input)) = input.split_first() else {
         return;
     };
-    let mut heads = split_at_empty_line(input);
-    let (Some(request), response) = (heads.next(), heads.next().unwrap_or_default()) else {
+    let [request, response] = blocks(input);
+    let Some((method, uri, headers)) = request_of(request) else {
         return;
     };
-    let Some((method, uri, request_headers)) = request_of(request) else {
-        return;
-    };
-    let (status, response_headers) = response_of(response);
-    keys(&uri, &request_headers);
-    for profile in [Profile::Guarded, Profile::Standard] {
-        let exchange = Exchange {
-            policy: policy(*pick).profile(profile),
-            profile,
-            ignores_credentials: *pick % 4 == 2,
-            request: RequestFacts::read(&method, &uri, &request_headers, false, profile),
-            response: ResponseFacts::read(
-                status,
-                &response_headers,
-                Reading {
-                    profile,
-                    targets: &[TARGETED],
-                    received: now(),
-                },
-            ),
-            asked: &request_headers,
-            answered: &response_headers,
-        };
-        exchange.is_judged_rightly(Duration::from_secs(u64::from(*pick)));
+    let (status, answered) = response_of(response);
+    keys(&uri, &headers);
+    for profile in PROFILES {
+        let asked = (&method, &uri, &headers);
+        let exchange = Exchange::new(*pick, profile, asked, (status, &answered));
+        exchange.judged(Duration::from_secs(u64::from(*pick)));
     }
 }
 
 /// One exchange under one profile.
-struct Exchange<'a> {
+pub(super) struct Exchange<'a> {
     policy: Policy,
     profile: Profile,
-    ignores_credentials: bool,
+    credentials: Credentials,
     request: RequestFacts,
     response: ResponseFacts,
     asked: &'a HeaderMap,
     answered: &'a HeaderMap,
 }
 
-impl Exchange<'_> {
-    fn is_judged_rightly(&self, delay: Duration) {
+/// What the policy says of them.
+#[derive(PartialEq, Eq)]
+enum Credentials {
+    Matter,
+    Ignored,
+    InTheKey,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(
+        pick: u8,
+        profile: Profile,
+        (method, uri, asked): (&Method, &Uri, &'a HeaderMap),
+        (status, answered): (StatusCode, &'a HeaderMap),
+    ) -> Self {
+        let (policy, credentials) = policy(pick);
+        let reading = Reading {
+            profile,
+            targets: &[TARGETED],
+            received: now(),
+        };
+        Self {
+            policy: policy.profile(profile),
+            profile,
+            credentials,
+            request: RequestFacts::read(method, uri, asked, false, profile),
+            response: ResponseFacts::read(status, answered, reading),
+            asked,
+            answered,
+        }
+    }
+
+    /// The terms on which it is stored, which are held against the rules.
+    pub(super) fn judged(&self, delay: Duration) -> Option<Terms> {
         let received = Received {
             at: now(),
             delay,
             max_body: 1 << 20,
             groups_known: true,
         };
-        if let Admission::Store(terms) =
-            admit(&self.request, &self.response, &self.policy, received)
-        {
-            self.request_may_be_stored_for();
-            self.response_may_be_stored(&terms);
-            self.stored_fields_are_for_all(&terms);
-            self.lives_as_allowed(&terms, received);
-            self.is_reused_as_allowed(&terms);
-        }
+        let Admission::Store(terms) = admit(&self.request, &self.response, &self.policy, received)
+        else {
+            return None;
+        };
+        self.request_may_be_stored_for();
+        self.response_may_be_stored(&terms);
+        self.stored_fields_are_for_all(&terms);
+        lives_as_allowed(&terms, received);
+        self.is_reused_as_allowed(&terms);
+        Some(terms)
     }
 
     fn request_may_be_stored_for(&self) {
@@ -358,7 +386,7 @@ impl Exchange<'_> {
             || self.asked.contains_key("cookie") && self.profile == Profile::Guarded;
         assert!(
             !has_credentials
-                || self.ignores_credentials
+                || self.credentials != Credentials::Matter
                 || self.response.directives.is_explicitly_shared(self.profile)
         );
     }
@@ -390,10 +418,14 @@ impl Exchange<'_> {
         if !terms.nature.is_targeted && !directives.iter().any(|line| line.contains(&b'"')) {
             let says = |directive| plainly_says(&directives, directive);
             assert!(!says("private"));
-            assert!(!says("no-store") || says("must-understand"));
+            assert!(!says("no-store") || mentions(&directives, "must-understand"));
             assert!(!says("no-cache") || terms.life.fresh.is_zero() && !terms.shared_at_once);
         }
         assert!(!plainly_says(&self.lines("vary"), "*"));
+        if self.profile == Profile::Guarded || self.credentials == Credentials::InTheKey {
+            let by = |name| terms.vary.contains(&name);
+            assert!(!by(header::COOKIE) && !by(header::AUTHORIZATION));
+        }
     }
 
     fn lines(&self, name: &str) -> Vec<&[u8]> {
@@ -403,7 +435,7 @@ impl Exchange<'_> {
 
     fn stored_fields_are_for_all(&self, terms: &Terms) {
         let stored = storable(self.answered, &terms.withheld, now());
-        assert!(stored.contains_key("date") || terms.withheld.contains(&http::header::DATE));
+        assert!(stored.contains_key("date") || terms.withheld.contains(&header::DATE));
         for name in ["transfer-encoding", "trailer", "connection", "upgrade"] {
             assert!(!stored.contains_key(name), "{name}");
         }
@@ -418,19 +450,6 @@ impl Exchange<'_> {
         assert_eq!(storable(&stored, &terms.withheld, now()), stored);
     }
 
-    fn lives_as_allowed(&self, terms: &Terms, received: Received) {
-        let life = &terms.life;
-        for span in [life.fresh, life.stale_while_revalidate, life.stale_if_error] {
-            assert!(span <= A_YEAR);
-        }
-        assert!(life.fresh.is_zero() || terms.nature.overdue.is_zero());
-        assert!(
-            terms
-                .length
-                .is_none_or(|length| length <= received.max_body)
-        );
-    }
-
     fn is_reused_as_allowed(&self, terms: &Terms) {
         let fresh = Freshness::Fresh {
             left: terms.life.fresh,
@@ -438,7 +457,7 @@ impl Exchange<'_> {
         let reused = lookup(&self.request, Ok(candidate(terms, fresh)), &self.policy);
         assert!(reused != Lookup::Fresh || !self.request.directives.no_cache);
         let may_be_given = self.profile == Profile::Standard
-            || self.ignores_credentials
+            || self.credentials != Credentials::Matter
             || !self.request.has_credentials()
             || terms.nature.shared_with_credentials;
         assert!(reused != Lookup::Fresh || may_be_given);
@@ -461,6 +480,19 @@ impl Exchange<'_> {
     }
 }
 
+fn lives_as_allowed(terms: &Terms, received: Received) {
+    let life = &terms.life;
+    for span in [life.fresh, life.stale_while_revalidate, life.stale_if_error] {
+        assert!(span <= A_YEAR);
+    }
+    assert!(life.fresh.is_zero() || terms.nature.overdue.is_zero());
+    assert!(
+        terms
+            .length
+            .is_none_or(|length| length <= received.max_body)
+    );
+}
+
 fn candidate(terms: &Terms, freshness: Freshness) -> Candidate {
     Candidate {
         age: terms.nature.initial_age,
@@ -480,60 +512,39 @@ fn keys(uri: &Uri, headers: &HeaderMap) {
     }
     is_accept_encoding_malformed(headers);
     let fields: Vec<HeaderName> = headers.keys().take(4).cloned().collect();
-    for profile in [Profile::Guarded, Profile::Standard] {
+    for profile in PROFILES {
         write_selecting(&fields, headers, profile, &mut key);
     }
 }
 
-fn policy(pick: u8) -> Policy {
-    match pick % 4 {
-        0 => Policy::from_headers(),
-        1 => Policy::ttl(hours(1))
-            .stale_if_error(minutes(5))
-            .vary_by_query(["a"]),
-        2 => Policy::ttl(hours(1)).ignore_credentials(),
-        _ => Policy::override_ttl(hours(1)).ignore_query(["utm_*"]),
+fn policy(pick: u8) -> (Policy, Credentials) {
+    let hour = Policy::ttl(hours(1));
+    match pick % 5 {
+        0 => (Policy::from_headers(), Credentials::Matter),
+        1 => (
+            hour.stale_if_error(minutes(5)).vary_by_query(["a"]),
+            Credentials::Matter,
+        ),
+        2 => (hour.ignore_credentials(), Credentials::Ignored),
+        3 => (hour.per_credential(), Credentials::InTheKey),
+        _ => (
+            Policy::override_ttl(hours(1)).ignore_query(["utm_*"]),
+            Credentials::Matter,
+        ),
     }
-}
-
-fn split_at_empty_line(input: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let at = input
-        .windows(2)
-        .position(|pair| pair == b"\n\n")
-        .unwrap_or(input.len());
-    let (request, rest) = input.split_at(at);
-    [request, rest.strip_prefix(b"\n\n").unwrap_or_default()].into_iter()
 }
 
 fn request_of(head: &[u8]) -> Option<(Method, Uri, HeaderMap)> {
-    let mut lines = head.split(|byte| *byte == b'\n');
-    let mut first = lines.next()?.splitn(2, |byte| *byte == b' ');
-    let method = Method::from_bytes(first.next()?).ok()?;
-    let uri = Uri::try_from(first.next()?).ok()?;
+    let (first, lines) = first_and_rest(head, b'\n');
+    let (method, uri) = cut(first, b' ')?;
+    let method = Method::from_bytes(method).ok()?;
+    let uri = Uri::try_from(uri).ok()?;
     Some((method, uri, fields(lines)))
 }
 
-fn response_of(head: &[u8]) -> (StatusCode, HeaderMap) {
-    let mut lines = head.split(|byte| *byte == b'\n');
-    let status = lines
-        .next()
-        .and_then(|line| StatusCode::from_bytes(line).ok());
-    (status.unwrap_or(StatusCode::OK), fields(lines))
-}
-
-fn fields<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for line in lines {
-        let mut parts = line.splitn(2, |byte| *byte == b':');
-        let (Some(name), Some(value)) = (parts.next(), parts.next()) else {
-            continue;
-        };
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(name),
-            HeaderValue::from_bytes(value.trim_ascii()),
-        ) {
-            headers.append(name, value);
-        }
-    }
-    headers
+/// A status in the first line, which is 200 where it is none, and fields.
+pub(super) fn response_of(head: &[u8]) -> (StatusCode, HeaderMap) {
+    let (status, lines) = first_and_rest(head, b'\n');
+    let status = StatusCode::from_bytes(status).unwrap_or(StatusCode::OK);
+    (status, fields(lines))
 }

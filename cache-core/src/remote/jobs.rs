@@ -1,0 +1,263 @@
+//! What is left to do for the remote tier when nobody waits for it any more: commits of bodies that
+//! ended, leases to give back or to renew, invalidations to confirm.
+//!
+//! One task does it, of whatever runtime needed it first; it ends when there is nothing left, and
+//! when its runtime ends before that, the next request starts it again. `Drop` only enqueues.
+
+use crate::{
+    remote::{Remote, ServerTime, Token, journal::Journal},
+    spawn::spawn,
+    timer,
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// More jobs than these, or more bytes in them, and the next is dropped.
+const MOST: usize = 1024;
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+/// So many run at once.
+const TOGETHER: usize = 32;
+/// How often an invalidation that is not confirmed is tried again.
+const REPLAY: Duration = Duration::from_millis(100);
+/// How long the task stays without work: shorter, and every burst would spawn one.
+const IDLE: Duration = Duration::from_millis(500);
+/// No operation in the background takes longer.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Jobs {
+    remote: Arc<dyn Remote>,
+    pub(crate) journal: Journal,
+    lasting: Duration,
+    desk: Mutex<Desk>,
+    something: Notify,
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Desk {
+    queue: VecDeque<(Job, usize)>,
+    bytes: usize,
+    leases: HashMap<Token, Renewal>,
+    is_running: bool,
+}
+
+struct Renewal {
+    name: Box<[u8]>,
+    next: Instant,
+    until: Instant,
+}
+
+impl Jobs {
+    pub(crate) fn new(remote: Arc<dyn Remote>, lasting: Duration) -> Self {
+        Self {
+            remote,
+            journal: Journal::default(),
+            lasting,
+            desk: Mutex::default(),
+            something: Notify::new(),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Has `job` done, which holds `bytes`; false where there is no room.
+    pub(crate) fn enqueue(
+        self: &Arc<Self>,
+        bytes: usize,
+        job: impl Future<Output = ()> + Send + 'static,
+    ) -> bool {
+        let mut desk = self.desk();
+        if desk.queue.len() >= MOST || desk.bytes.saturating_add(bytes) > MOST_BYTES {
+            drop(desk);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        desk.bytes += bytes;
+        desk.queue.push_back((Box::pin(job), bytes));
+        drop(desk);
+        self.attend();
+        true
+    }
+
+    /// Renews the lease from now on, but not past `until`.
+    pub(crate) fn keep(self: &Arc<Self>, name: &[u8], token: Token, until: Instant) {
+        let next = timer::later(timer::now(), self.lasting / 3);
+        let renewal = Renewal {
+            name: name.into(),
+            next,
+            until,
+        };
+        self.desk().leases.insert(token, renewal);
+        self.attend();
+    }
+
+    pub(crate) fn stop_keeping(&self, token: Token) {
+        self.desk().leases.remove(&token);
+    }
+
+    pub(crate) fn server_time(&self) -> Option<ServerTime> {
+        self.remote.now()
+    }
+
+    /// Jobs for which there was no room.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Jobs that wait, and leases that are renewed.
+    pub(crate) fn pending(&self) -> (usize, usize) {
+        let desk = self.desk();
+        (desk.queue.len(), desk.leases.len())
+    }
+
+    /// Sees to it that somebody works.
+    pub(crate) fn attend(self: &Arc<Self>) {
+        let begins = !std::mem::replace(&mut self.desk().is_running, true);
+        if !begins {
+            self.something.notify_one();
+            return;
+        }
+        let shift = Shift {
+            jobs: Arc::clone(self),
+            is_over: false,
+        };
+        // Outside a runtime the shift is dropped, and so over, and what is queued waits.
+        drop(spawn(async move { shift.work().await }));
+    }
+
+    fn take(&self) -> Vec<Job> {
+        let mut desk = self.desk();
+        let count = desk.queue.len().min(TOGETHER);
+        let taken: Vec<_> = desk.queue.drain(..count).collect();
+        desk.bytes -= taken.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        taken.into_iter().map(|(job, _)| job).collect()
+    }
+
+    /// The leases to renew now; those past their deadline are let go.
+    fn due(&self, now: Instant) -> Vec<(Token, Box<[u8]>)> {
+        let mut desk = self.desk();
+        desk.leases.retain(|_, renewal| now < renewal.until);
+        let mut due = Vec::new();
+        for (token, renewal) in &mut desk.leases {
+            if renewal.next <= now {
+                renewal.next = timer::later(now, self.lasting / 3);
+                due.push((*token, renewal.name.clone()));
+            }
+        }
+        due
+    }
+
+    async fn renew(&self) {
+        for (token, name) in self.due(timer::now()) {
+            let renewed = self.remote.renew(&name, token, self.lasting, PATIENCE);
+            if renewed.await == Ok(false) {
+                self.stop_keeping(token);
+            }
+        }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let now = timer::now();
+        let idle = timer::later(
+            now,
+            if self.journal.is_pending() {
+                REPLAY
+            } else {
+                IDLE
+            },
+        );
+        let desk = self.desk();
+        desk.leases
+            .values()
+            .map(|renewal| renewal.next)
+            .fold(idle, Instant::min)
+    }
+
+    /// Ends the shift if nothing is left, or nobody for whom to wait.
+    fn is_over(self: &Arc<Self>) -> bool {
+        let mut desk = self.desk();
+        let is_alone = Arc::strong_count(self) == 1;
+        let is_done = desk.leases.is_empty() && !self.journal.is_pending();
+        let over = desk.queue.is_empty() && (is_alone || is_done);
+        if over {
+            desk.is_running = false;
+        }
+        over
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (queued, leases) = self.pending();
+        f.debug_struct("Jobs")
+            .field("queued", &queued)
+            .field("leases", &leases)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The one task at work. Dropping it, as when its runtime ends, lets another begin.
+struct Shift {
+    jobs: Arc<Jobs>,
+    is_over: bool,
+}
+
+impl Shift {
+    async fn work(mut self) {
+        while !self.is_over {
+            self.round().await;
+        }
+    }
+
+    async fn round(&mut self) {
+        let jobs = &self.jobs;
+        let batch = jobs.take();
+        let is_idle = batch.is_empty();
+        all(batch).await;
+        jobs.renew().await;
+        if jobs.journal.is_pending() && jobs.remote.health().is_up() {
+            jobs.journal.replay(&*jobs.remote, PATIENCE).await;
+        }
+        if is_idle {
+            let news = timer::until(jobs.next_wake(), jobs.something.notified()).await;
+            self.is_over = news.is_none() && jobs.is_over();
+        }
+    }
+}
+
+impl Drop for Shift {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.jobs.desk().is_running = false;
+        }
+    }
+}
+
+/// Runs all jobs to their ends, side by side.
+async fn all(mut jobs: Vec<Job>) {
+    poll_fn(|cx| {
+        jobs.retain_mut(|job| job.as_mut().poll(cx).is_pending());
+        if jobs.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}

@@ -1,0 +1,165 @@
+//! Invalidations that the remote tier has not confirmed.
+//!
+//! What is in the journal counts as invalidated for this process: it is not read from the remote
+//! tier until that has confirmed the removal. So an outage cannot bring back, to the process that
+//! invalidated it, what is still stored there.
+
+use crate::remote::{Failure, Remote, ServerTime};
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// More than this, and everything stored before is distrusted instead.
+const MOST: usize = 4096;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Removal {
+    Key(Box<[u8]>),
+    Group(Box<str>),
+    Matching {
+        prefix: Box<[u8]>,
+        pattern: Box<str>,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    pending: Mutex<Pending>,
+    /// Lets a look-up pass without the lock while there is nothing.
+    count: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    removals: HashSet<Removal>,
+    /// There were too many: whatever was born up to this time is not used by this process.
+    floor: Option<ServerTime>,
+}
+
+impl Journal {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// To be called before the removal is tried.
+    pub(crate) fn enter(&self, removal: Removal, now: Option<ServerTime>) {
+        let mut pending = self.pending();
+        if pending.removals.len() < MOST {
+            pending.removals.insert(removal);
+        } else {
+            // Before the server was ever heard, its time is not known: nothing is used then.
+            pending.floor = pending.floor.max(Some(now.unwrap_or(ServerTime(u64::MAX))));
+        }
+        self.note(&pending);
+    }
+
+    pub(crate) fn confirm(&self, removal: &Removal) {
+        let mut pending = self.pending();
+        pending.removals.remove(removal);
+        self.note(&pending);
+    }
+
+    /// Whether what is stored under `name` must not be used.
+    pub(crate) fn covers(&self, name: &[u8]) -> bool {
+        !self.is_empty()
+            && self.pending().removals.iter().any(|removal| match removal {
+                Removal::Key(key) => **key == *name,
+                Removal::Group(_) => false,
+                // As a prefix: a key that does not match costs a load, which is rare enough here.
+                Removal::Matching { prefix, .. } => name.starts_with(prefix),
+            })
+    }
+
+    /// Whether an entry of these groups, of a load that began at `born`, must not be used.
+    pub(crate) fn covers_entry(&self, groups: &[Box<str>], born: ServerTime) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let pending = self.pending();
+        let is_group = |group: &str| pending.removals.contains(&Removal::Group(group.into()));
+        pending.floor.is_some_and(|floor| born <= floor)
+            || groups.iter().any(|group| is_group(group))
+    }
+
+    /// Tries what is pending, until one is not confirmed.
+    pub(crate) async fn replay(&self, remote: &dyn Remote, limit: Duration) {
+        loop {
+            let Some(removal) = self.pending().removals.iter().next().cloned() else {
+                return;
+            };
+            if remove(remote, &removal, limit).await.is_err() {
+                return;
+            }
+            self.confirm(&removal);
+        }
+    }
+
+    /// Whether there is anything to replay.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.is_empty() && !self.pending().removals.is_empty()
+    }
+
+    fn note(&self, pending: &Pending) {
+        let count = pending.removals.len() + usize::from(pending.floor.is_some());
+        self.count.store(count, Ordering::Release);
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes it; says how many values that were, where that is known.
+pub(crate) async fn remove(
+    remote: &dyn Remote,
+    removal: &Removal,
+    limit: Duration,
+) -> Result<u64, Failure> {
+    match removal {
+        Removal::Key(key) => remote.invalidate(&[key], limit).await,
+        Removal::Group(name) => remote.invalidate_group(name, limit).await.map(|()| 0),
+        Removal::Matching { prefix, pattern } => {
+            remote.invalidate_matching(prefix, pattern, limit).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Removal {
+        Removal::Key(name.as_bytes().into())
+    }
+
+    #[test]
+    fn what_is_pending_is_covered_until_it_is_confirmed() {
+        let journal = Journal::default();
+        journal.enter(key("a"), None);
+        journal.enter(Removal::Group("g".into()), None);
+        assert!(journal.covers(b"a") && !journal.covers(b"b"));
+        assert!(journal.covers_entry(&["g".into()], ServerTime(1)));
+        journal.confirm(&key("a"));
+        journal.confirm(&Removal::Group("g".into()));
+        assert!(!journal.covers(b"a"));
+        assert!(journal.is_empty());
+    }
+
+    #[test]
+    fn too_many_distrust_everything_born_before_them() {
+        let journal = Journal::default();
+        for n in 0..=MOST {
+            journal.enter(key(&n.to_string()), Some(ServerTime(100)));
+        }
+        for n in 0..=MOST {
+            journal.confirm(&key(&n.to_string()));
+        }
+        assert!(journal.covers_entry(&[], ServerTime(100)));
+        assert!(!journal.covers_entry(&[], ServerTime(101)));
+    }
+}

@@ -1,0 +1,183 @@
+//! The right, among all processes, to load one key.
+
+use crate::{
+    policy::Life,
+    remote::{
+        Budget, Envelope, Failure, Sealed, ServerTime, Token, Value, jobs::PATIENCE, tier::Tier,
+    },
+    timer,
+};
+use bytes::Bytes;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The lease of a key. Dropping it gives it back, and one of those who wait takes it.
+pub struct Lease {
+    tier: Arc<Tier>,
+    key: Box<[u8]>,
+    name: Box<[u8]>,
+    token: Token,
+    nonce: u64,
+    born: ServerTime,
+    granted: Instant,
+    is_over: bool,
+}
+
+/// What a load under a lease yielded, to be shared.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The encoded value; `None` for "there is none".
+    pub body: Option<Bytes>,
+    /// Its lifetimes from now.
+    pub life: Life,
+    /// How long its load took.
+    pub cost: Duration,
+    /// The groups it belongs to.
+    pub groups: Vec<Box<str>>,
+}
+
+impl Lease {
+    /// A lease that was granted just now, kept until the instant `until`.
+    pub(crate) fn new(
+        tier: &Arc<Tier>,
+        key: &[u8],
+        name: Box<[u8]>,
+        token: Token,
+        born: ServerTime,
+        until: Instant,
+    ) -> Self {
+        tier.jobs.keep(&name, token, until);
+        Self {
+            tier: Arc::clone(tier),
+            key: key.into(),
+            name,
+            token,
+            nonce: fastrand::u64(1..),
+            born,
+            granted: timer::now(),
+            is_over: false,
+        }
+    }
+
+    /// Names the version of the value that will be stored under it.
+    pub(crate) fn nonce(&self) -> u64 {
+        self.nonce
+    }
+
+    /// Stores what was loaded, if the key was not invalidated since and the lease is still this one;
+    /// says whether it was stored.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote tier did not say: it may be stored or not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it gives the lease back; what was loaded may be stored or not.
+    pub async fn commit(mut self, loaded: Shared, budget: &mut Budget) -> Result<bool, Failure> {
+        let committed = self.try_commit(loaded, budget).await;
+        self.is_over = committed == Ok(true);
+        self.tier.count_commit(&committed);
+        committed
+    }
+
+    /// As [`commit`](Self::commit), in the background. Where it is refused, or there is no room for
+    /// it, what memory holds of the key is not used any more.
+    pub fn publish(self, loaded: Shared) {
+        let (tier, name) = (Arc::clone(&self.tier), self.name.clone());
+        let size = loaded.body.as_ref().map_or(0, Bytes::len);
+        let job = async move {
+            let (tier, name) = (Arc::clone(&self.tier), self.name.clone());
+            let mut budget = Budget::new(PATIENCE);
+            if self.commit(loaded, &mut budget).await == Ok(false) {
+                tier.coherence.changed(&name);
+            }
+        };
+        if !tier.jobs.enqueue(size, job) {
+            tier.coherence.changed(&name);
+        }
+    }
+
+    /// Lets all who wait, in all processes, get this failure during `pause`.
+    pub fn fail(mut self, message: &str, pause: Duration) {
+        self.is_over = true;
+        self.tier.jobs.stop_keeping(self.token);
+        let (remote, name, token) = (Arc::clone(&self.tier.remote), self.name.clone(), self.token);
+        let message = excerpt(message);
+        self.tier.jobs.enqueue(0, async move {
+            let failed = remote.fail(&name, token, &message, pause, PATIENCE);
+            // A failure that is not heard of costs another process a load of its own.
+            let _ = failed.await;
+        });
+    }
+
+    async fn try_commit(&self, loaded: Shared, budget: &mut Budget) -> Result<bool, Failure> {
+        self.tier.jobs.stop_keeping(self.token);
+        let (sealed, lasting, groups) = self.seal(loaded)?;
+        let remote = &*self.tier.remote;
+        if !groups.is_empty() {
+            let names: Vec<String> = groups.iter().map(|name| self.tier.scoped(name)).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            // Longer than the entry, so that each commit need not write them anew.
+            let kept = lasting.saturating_mul(2);
+            let joined = |limit| remote.join_groups(&names, self.born, kept, limit);
+            let versions = budget.spend(joined).await?;
+            if versions.iter().any(|version| *version >= self.born) {
+                return Ok(false);
+            }
+        }
+        let value = Value {
+            bytes: sealed.bytes,
+            lasting,
+        };
+        let commit = |limit| remote.commit(&self.name, self.token, value, limit);
+        budget.spend(commit).await
+    }
+
+    fn seal(&self, loaded: Shared) -> Result<(Sealed, Duration, Vec<Box<str>>), Failure> {
+        let envelope = Envelope {
+            nonce: self.nonce,
+            born: self.born,
+            stored: self
+                .born
+                .after(timer::now().saturating_duration_since(self.granted)),
+            life: loaded.life,
+            cost: loaded.cost,
+            groups: loaded.groups,
+            body: loaded.body,
+        };
+        let sealed = self.tier.seal(&envelope, &self.key)?;
+        Ok((sealed, envelope.lasting(), envelope.groups))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.tier.jobs.stop_keeping(self.token);
+        if self.is_over {
+            return;
+        }
+        let (remote, name, token) = (Arc::clone(&self.tier.remote), self.name.clone(), self.token);
+        self.tier.jobs.enqueue(0, async move {
+            // One that is not given back ends by itself.
+            let _ = remote.release(&name, token, PATIENCE).await;
+        });
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("born", &self.born)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message short enough to be kept beside every key that fails.
+fn excerpt(message: &str) -> String {
+    const LONGEST: usize = 256;
+    message.chars().take(LONGEST).collect()
+}

@@ -1,0 +1,403 @@
+//! The remote tier: bytes by key in a store that processes share, and that may fail at any moment.
+//!
+//! [`Remote`] is what such a store must offer: values, leases that let one process of all load a key,
+//! versions of groups, and a stream of notices that tells memory when it is out of date. With the
+//! feature `redis` there is `Redis`, for Redis and Valkey; `fake`, with `test-util`, is one within
+//! the process that loses, delays and fails over on demand. `checks`, also with `test-util`, is the
+//! suite that any implementation has to pass.
+//!
+//! # What a caller may rely on
+//!
+//! * Nothing here fails a request. A store that is away is a miss; [`Failure`] says why, for metrics.
+//! * Every operation takes a limit of time and ends by it.
+//! * A lease has one owner, known by its [`Token`]. Under another token, or after the key was
+//!   invalidated, nothing is stored.
+//! * Times are the server's own, so the clocks of processes need not agree.
+//!
+//! # What an implementation may rely on
+//!
+//! Keys hold no more than [`MAX_KEY`] bytes, and neither `{` nor `}` except for one deliberate hash
+//! tag. Values are opaque; the cache checks what it reads.
+
+mod budget;
+#[cfg(feature = "test-util")]
+pub mod checks;
+pub(crate) mod coherence;
+mod envelope;
+#[cfg(feature = "test-util")]
+pub mod fake;
+mod jobs;
+mod journal;
+mod lease;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub(crate) mod tier;
+
+pub use budget::Budget;
+pub use envelope::{Envelope, Odd, Sealed};
+#[cfg(feature = "test-util")]
+pub use fake::Fake;
+pub use lease::{Lease, Shared};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisSettings};
+pub use tier::{Held, Leasing, RemoteSettings, RemoteStats};
+
+use crate::Error;
+use bytes::Bytes;
+use std::{
+    fmt,
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    pin::Pin,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// The longest key that is shared, in bytes; a longer one stays in memory.
+pub const MAX_KEY: usize = 1024;
+
+/// The result of an operation on a [`Remote`], in the making.
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// A store that processes share.
+///
+/// Every operation ends within its `limit`, or a scheduler's delay later, and may be dropped at any
+/// point. One that failed with [`Failure::Late`] may have happened or not.
+pub trait Remote: fmt::Debug + Send + Sync + 'static {
+    /// The value of `key`.
+    fn look<'a>(&'a self, key: &'a [u8], limit: Duration) -> Work<'a, Option<Found>>;
+
+    /// The values of `keys`, in their order, in one round trip (per node, where there are several).
+    fn look_many<'a>(
+        &'a self,
+        keys: &'a [&'a [u8]],
+        limit: Duration,
+    ) -> Work<'a, Vec<Option<Found>>>;
+
+    /// In one step and one round trip: the value of the key, unless it begins with the bytes the
+    /// caller has seen; else its lease, or who else has that, or the failure of who had it.
+    fn lease<'a>(&'a self, ask: Ask<'a>, limit: Duration) -> Work<'a, Leased>;
+
+    /// Stores the value and ends the lease, if the lease still carries `token`; says whether it did.
+    fn commit<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Token,
+        value: Value,
+        limit: Duration,
+    ) -> Work<'a, bool>;
+
+    /// Ends the lease with a failure, which those who ask for it get during `pause`; false where the
+    /// lease no longer carries `token`.
+    fn fail<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Token,
+        message: &'a str,
+        pause: Duration,
+        limit: Duration,
+    ) -> Work<'a, bool>;
+
+    /// Ends the lease without an outcome; false where it no longer carries `token`.
+    fn release<'a>(&'a self, key: &'a [u8], token: Token, limit: Duration) -> Work<'a, bool>;
+
+    /// Lets the lease last for `lasting` from now; false where it no longer carries `token`.
+    fn renew<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Token,
+        lasting: Duration,
+        limit: Duration,
+    ) -> Work<'a, bool>;
+
+    /// Stores values whoever has their leases, and ends those.
+    fn put_many<'a>(&'a self, values: &'a [(&'a [u8], Value)], limit: Duration) -> Work<'a, ()>;
+
+    /// Removes the values and ends the leases of `keys`; says how many values those were.
+    fn invalidate<'a>(&'a self, keys: &'a [&'a [u8]], limit: Duration) -> Work<'a, u64>;
+
+    /// Removes the values and ends the leases of all keys that begin with `prefix` and go on as
+    /// `pattern` (in the notation of [`Pattern`](crate::Pattern)). In bounded batches: time is
+    /// proportional to all keys, and `limit` is that of each batch.
+    fn invalidate_matching<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        pattern: &'a str,
+        limit: Duration,
+    ) -> Work<'a, u64>;
+
+    /// When each group was last invalidated, by the server's clock; `None` where that is not known,
+    /// and then no entry of it is valid.
+    fn groups<'a>(
+        &'a self,
+        names: &'a [&'a str],
+        limit: Duration,
+    ) -> Work<'a, Vec<Option<ServerTime>>>;
+
+    /// As [`groups`](Self::groups), but a group that is not known is made one that was invalidated
+    /// just before `born`, and all are kept for `lasting` at least.
+    fn join_groups<'a>(
+        &'a self,
+        names: &'a [&'a str],
+        born: ServerTime,
+        lasting: Duration,
+        limit: Duration,
+    ) -> Work<'a, Vec<ServerTime>>;
+
+    /// Makes every entry of the group invalid whose load began before now.
+    fn invalidate_group<'a>(&'a self, name: &'a str, limit: Duration) -> Work<'a, ()>;
+
+    /// Tells `watcher` what happens, from now on and until it is dropped.
+    fn watch(&self, watcher: Weak<dyn Watcher>);
+
+    /// The server's time now, never later than it is; `None` before it was ever heard.
+    fn now(&self) -> Option<ServerTime>;
+
+    /// How it is. Answers at once, and a store that was never used begins to be.
+    fn health(&self) -> Health;
+
+    /// The largest value it takes, in bytes.
+    fn max_value(&self) -> usize;
+}
+
+/// Why an operation on a remote tier came to nothing. To a caller of the cache it is a miss.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// It is known to be away; nothing was tried.
+    Away,
+    /// It did not answer within the limit, or the connection broke.
+    Late,
+    /// It refused, with this code; other operations may work.
+    Refused(Arc<str>),
+    /// The value or key is larger than it takes.
+    TooLarge,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away => f.write_str("the remote tier is away"),
+            Self::Late => f.write_str("the remote tier did not answer in time"),
+            Self::Refused(code) => write!(f, "the remote tier refused with {code}"),
+            Self::TooLarge => f.write_str("too large for the remote tier"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A value as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The server's time when it was read.
+    pub at: ServerTime,
+}
+
+/// A value to store.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// How long it is kept; less than a millisecond stores nothing.
+    pub lasting: Duration,
+}
+
+/// Asking for a value or the lease of its key.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// A token of this asking alone.
+    pub token: Token,
+    /// A value that begins with these bytes is known and not wanted; empty where none is.
+    pub seen: &'a [u8],
+    /// How long a lease lasts unless it is renewed.
+    pub lasting: Duration,
+}
+
+/// What came of [`Remote::lease`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leased {
+    /// There is a value.
+    Value(Found),
+    /// The caller has the lease, from this server time on.
+    Granted(ServerTime),
+    /// Another has it, for so long unless it is renewed.
+    Held(Duration),
+    /// Who had it failed, and the failure stands for so long.
+    Failed {
+        /// What it said.
+        message: String,
+        /// What is left of the pause.
+        left: Duration,
+    },
+}
+
+/// Names the owner of a lease: no two are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token([u8; 16]);
+
+impl Token {
+    /// A new token. The first half tells processes apart (64 bits that the operating system seeded),
+    /// the second counts within the process.
+    pub fn new() -> Self {
+        static PROCESS: OnceLock<u64> = OnceLock::new();
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let process = *PROCESS.get_or_init(|| RandomState::new().hash_one("token"));
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self((u128::from(process) << 64 | u128::from(count)).to_be_bytes())
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A point in the server's time, in microseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ServerTime(pub u64);
+
+impl ServerTime {
+    /// This time, `duration` later; saturates.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(micros(duration)))
+    }
+
+    /// The time from `earlier`, zero if that one is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Told what happens in a remote tier. Must answer at once: it runs where notices arrive.
+pub trait Watcher: Send + Sync {
+    /// Something happened.
+    fn notice(&self, notice: Notice<'_>);
+}
+
+/// What a [`Watcher`] is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice<'a> {
+    /// The value of this key was written or removed, by anybody.
+    Changed(&'a [u8]),
+    /// The lease of this key ended: who waits should ask again.
+    Woken(&'a [u8]),
+    /// This group was invalidated.
+    Group(&'a str),
+    /// Everything may have changed.
+    Everything,
+    /// Whatever happened up to `within` ago has been told by now.
+    Heard {
+        /// The time since the question was sent that was answered now.
+        within: Duration,
+    },
+    /// From here on nothing is told, until the next `Heard`; what happened meanwhile is lost.
+    Lost,
+}
+
+/// How a remote tier is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether operations are tried at all.
+    pub state: State,
+    /// What does not work although it is up, in words; empty where everything does.
+    pub degraded: Vec<String>,
+}
+
+/// The state of a remote tier.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum State {
+    /// Not connected yet.
+    #[default]
+    Connecting,
+    /// In use.
+    Up,
+    /// Away, for this reason, which names the setting concerned and shows no secret.
+    Down(Arc<str>),
+}
+
+impl Health {
+    /// Whether operations are tried.
+    pub fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+}
+
+/// The remote tier that `url` names, by its scheme: `redis://`, `rediss://` (TLS), `redis+unix://`
+/// and `unix://`, with the feature `redis`.
+///
+/// Nothing is dialled: what cannot be reached shows in [`Remote::health`].
+///
+/// # Errors
+///
+/// [`is_config`](Error::is_config) for an unknown scheme, one whose feature this build lacks, or a URL
+/// that cannot be read; the URL itself, which may hold a password, is not shown.
+pub fn from_url(url: &str) -> Result<Arc<dyn Remote>, Error> {
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    match scheme {
+        "redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "unix" => by_redis(url),
+        _ => Err(Error::config(
+            "the URL of the remote tier has an unknown scheme; accepted are redis://, rediss://, redis+unix://, valkey:// and valkeys://",
+        )),
+    }
+}
+
+#[cfg(feature = "redis")]
+fn by_redis(url: &str) -> Result<Arc<dyn Remote>, Error> {
+    Ok(Arc::new(Redis::new(url)?))
+}
+
+#[cfg(not(feature = "redis"))]
+fn by_redis(_: &str) -> Result<Arc<dyn Remote>, Error> {
+    Err(Error::config(
+        "the URL of the remote tier asks for Redis, but this build lacks the feature `redis` of cache-core",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_tokens_are_equal() {
+        let tokens: HashSet<Token> = (0..10_000).map(|_| Token::new()).collect();
+        assert_eq!(tokens.len(), 10_000);
+    }
+
+    #[test]
+    fn a_url_of_another_scheme_is_refused_without_showing_it() {
+        let error = from_url("http://user:canary@host").unwrap_err();
+        assert!(error.is_config());
+        assert!(!error.to_string().contains("canary"));
+        assert!(error.to_string().contains("redis://"));
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[test]
+    fn a_redis_url_without_the_feature_names_the_feature() {
+        let error = from_url("redis://localhost").unwrap_err();
+        assert!(error.to_string().contains("feature `redis`"), "{error}");
+    }
+}

@@ -1,0 +1,207 @@
+//! The connections that requests use, from when they are dialled until they are dropped together.
+//!
+//! A lane is an object of the pool that stays checked out; clones of its connection carry any number
+//! of requests at a time. One checkout per request would cost several times the throughput.
+
+use crate::remote::{Failure, redis::settings::RedisSettings};
+use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
+use redis::{
+    Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisError, Value, aio::MultiplexedConnection,
+};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// So many requests in a row without an answer, and the connections are given up.
+const STRAIGHT: u32 = 3;
+
+/// A limit below this says more about who asked than about the server.
+const TELLING: Duration = Duration::from_millis(10);
+
+/// One set of connections.
+pub(super) struct Lanes {
+    pub(super) epoch: u64,
+    small: Vec<Lane>,
+    large: Mutex<Option<Lane>>,
+    next: AtomicUsize,
+    /// Requests without an answer since the latest answer.
+    late: AtomicU32,
+}
+
+struct Lane {
+    connection: MultiplexedConnection,
+    /// Its place in the pool, until it is given up.
+    slot: Mutex<Option<Connection>>,
+}
+
+impl Lane {
+    fn new(slot: Connection) -> Self {
+        Self {
+            connection: MultiplexedConnection::clone(&slot),
+            slot: Mutex::new(Some(slot)),
+        }
+    }
+
+    /// Leaves the pool, which would ask after a connection that does not answer.
+    fn give_up(&self) {
+        let slot = self
+            .slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(slot.map(Connection::take));
+    }
+}
+
+/// What is to become of the connections after a failure.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// They are fine; this request was not.
+    Keep(Failure),
+    /// They are of no use any more.
+    Drop(Failure, Arc<str>),
+    /// They lead to a server that takes no writes.
+    ReadOnly(Failure),
+}
+
+impl Lanes {
+    pub(super) fn new(epoch: u64, small: Vec<Connection>) -> Self {
+        Self {
+            epoch,
+            small: small.into_iter().map(Lane::new).collect(),
+            large: Mutex::new(None),
+            next: AtomicUsize::new(0),
+            late: AtomicU32::new(0),
+        }
+    }
+
+    pub(super) fn set_large(&self, slot: Connection) {
+        *self.large.lock().unwrap_or_else(PoisonError::into_inner) = Some(Lane::new(slot));
+    }
+
+    pub(super) fn small(&self) -> Result<MultiplexedConnection, Failure> {
+        let index = match self.small.len() {
+            0 | 1 => 0,
+            many => self.next.fetch_add(1, Ordering::Relaxed) % many,
+        };
+        let lane = self.small.get(index).ok_or(Failure::Away)?;
+        Ok(lane.connection.clone())
+    }
+
+    /// The lane of large values; while there is none, a small one.
+    pub(super) fn large(&self) -> Result<MultiplexedConnection, Failure> {
+        let large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*large {
+            Some(lane) => Ok(lane.connection.clone()),
+            None => {
+                drop(large);
+                self.small()
+            }
+        }
+    }
+
+    /// An answer came.
+    pub(super) fn answered(&self) {
+        if self.late.load(Ordering::Relaxed) != 0 {
+            self.late.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// No answer came within `limit`.
+    pub(super) fn is_late(&self, limit: Duration) -> Verdict {
+        if limit >= TELLING && self.late.fetch_add(1, Ordering::Relaxed) + 1 >= STRAIGHT {
+            Verdict::Drop(Failure::Late, "it does not answer in time".into())
+        } else {
+            Verdict::Keep(Failure::Late)
+        }
+    }
+
+    /// Takes the connections from the pool for good. Requests that still use them hold them a moment
+    /// longer.
+    pub(super) fn give_up(&self) {
+        self.small.iter().for_each(Lane::give_up);
+        let large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        large.iter().for_each(Lane::give_up);
+    }
+}
+
+/// Sends one command and waits for its answer.
+pub(super) async fn ask(
+    mut connection: MultiplexedConnection,
+    cmd: &Cmd,
+    limit: Duration,
+) -> Option<Result<Value, RedisError>> {
+    let asked = connection.send_packed_command(cmd);
+    let answer = tokio::time::timeout(limit, asked).await.ok()?;
+    Some(answer.and_then(Value::extract_error))
+}
+
+/// Sends several, as one write, and waits for all answers.
+pub(super) async fn ask_all(
+    mut connection: MultiplexedConnection,
+    pipeline: &Pipeline,
+    count: usize,
+    limit: Duration,
+) -> Option<Result<Vec<Value>, RedisError>> {
+    let asked = connection.send_packed_commands(pipeline, 0, count);
+    let answers = tokio::time::timeout(limit, asked).await.ok()?;
+    Some(answers.and_then(|answers| answers.into_iter().map(Value::extract_error).collect()))
+}
+
+/// What an error says about the connection it came over.
+pub(super) fn judge(error: &RedisError) -> Verdict {
+    match error.code() {
+        Some("READONLY") => Verdict::ReadOnly(Failure::Refused("READONLY".into())),
+        Some(code @ ("NOAUTH" | "WRONGPASS")) => {
+            Verdict::Drop(Failure::Refused(code.into()), reason(error))
+        }
+        Some(code) => Verdict::Keep(Failure::Refused(code.into())),
+        None => match error.kind() {
+            ErrorKind::Io | ErrorKind::Parse | ErrorKind::AuthenticationFailed => {
+                Verdict::Drop(Failure::Late, reason(error))
+            }
+            _ => Verdict::Keep(Failure::Refused("CLIENT".into())),
+        },
+    }
+}
+
+/// What went wrong, in words that name the setting and show none of its secrets: nothing the server
+/// or the library says is repeated, since that may hold what was sent.
+pub(super) fn reason(error: &RedisError) -> Arc<str> {
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return "the user or the password in its URL was refused".into();
+    }
+    match error.code() {
+        Some("NOAUTH") => "it asks for a password, and its URL has none".into(),
+        Some("WRONGPASS") => "the user or the password in its URL was refused".into(),
+        Some("LOADING") => "it is still loading its data".into(),
+        Some("NOPERM") => "the user in its URL may not use it (NOPERM)".into(),
+        Some("ERR") => "it refused the database in its URL, or to be set up".into(),
+        Some(code) => format!("it refuses with {code}").into(),
+        None if error.is_timeout() => "it does not answer in time".into(),
+        None if error.is_connection_refusal() => "nothing listens at the address in its URL".into(),
+        None if error.is_io_error() => "the connection to the address in its URL broke".into(),
+        None => "what answers at the address in its URL is not Redis".into(),
+    }
+}
+
+/// The pool: it dials, and it owns the limits of dialling.
+pub(super) fn pool(settings: &RedisSettings) -> Result<Pool, RedisError> {
+    let info = settings.info(ProtocolVersion::RESP2);
+    let manager = Manager::new_with_config(info, settings.lane_config())?;
+    let timeouts = Timeouts {
+        wait: Some(settings.wait),
+        create: Some(settings.connect),
+        recycle: Some(settings.probe),
+    };
+    Ok(Pool::builder(manager)
+        .max_size(settings.connections)
+        .timeouts(timeouts)
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("a runtime is named, which is all that limits of time need"))
+}

@@ -1,0 +1,225 @@
+//! The one connection over which changes are told.
+//!
+//! It speaks RESP3. The server tells over it every write under the prefix (tracking in broadcast
+//! mode), and, as messages of one channel, leases that ended. Questions for the time go over it as
+//! well: since all answers come in order, an answer proves that whatever happened before the question
+//! has been told.
+
+use crate::{
+    remote::{
+        Notice, Watcher,
+        redis::{
+            Inner,
+            keeper::server_time,
+            lanes::{ask, reason},
+            names::Meaning,
+        },
+    },
+    timer,
+};
+use redis::{
+    Client, ProtocolVersion, PushInfo, PushKind, RedisError, Value, aio::MultiplexedConnection,
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// A question on the link that takes longer is its end.
+const SILENCE: Duration = Duration::from_millis(750);
+/// After a link broke, or could not be made.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Who is told.
+#[derive(Default)]
+pub(super) struct Watchers(Mutex<Vec<Weak<dyn Watcher>>>);
+
+impl Watchers {
+    pub(super) fn add(&self, watcher: Weak<dyn Watcher>) {
+        let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|known| known.strong_count() > 0);
+        watchers.push(watcher);
+    }
+
+    pub(super) fn tell(&self, notice: Notice<'_>) {
+        let watchers = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for watcher in watchers.iter().filter_map(Weak::upgrade) {
+            watcher.notice(notice);
+        }
+    }
+}
+
+/// Keeps a link, until the last handle is gone.
+pub(super) async fn keep(inner: Weak<Inner>, wake: Arc<Notify>) {
+    loop {
+        let Some(strong) = inner.upgrade() else {
+            return;
+        };
+        let woken = wake.notified();
+        // The lanes are dialled first: while the server is away that is the one attempt there is.
+        if strong.lanes().is_some() {
+            let broken = Arc::new(Notify::new());
+            match strong.gate.pass(dial(&strong, &broken)).await {
+                Ok(link) => {
+                    strong.degrade("tracking", false, "");
+                    drop(strong);
+                    attend(&inner, link, &broken).await;
+                }
+                Err(error) => {
+                    strong.degrade(
+                        "tracking",
+                        true,
+                        &format!("memory is not told of changes: {}", reason(&error)),
+                    );
+                    drop(strong);
+                }
+            }
+        } else {
+            drop(strong);
+        }
+        timer::until(timer::later(timer::now(), PAUSE), woken).await;
+    }
+}
+
+async fn dial(
+    inner: &Arc<Inner>,
+    broken: &Arc<Notify>,
+) -> Result<MultiplexedConnection, RedisError> {
+    let settings = &inner.settings;
+    let client = Client::open(settings.info(ProtocolVersion::RESP3))?;
+    let config = settings
+        .lane_config()
+        .set_response_timeout(Some(settings.connect))
+        .set_push_sender(hearer(inner, broken));
+    let mut link = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+    redis::cmd("CLIENT")
+        .arg("SETNAME")
+        .arg(format!("{}-link", settings.client_name))
+        .exec_async(&mut link)
+        .await
+        // A user may be forbidden to: a name is a convenience.
+        .or_else(|error| {
+            if error.is_io_error() {
+                Err(error)
+            } else {
+                Ok(())
+            }
+        })?;
+    link.subscribe(inner.names.channel()).await?;
+    redis::cmd("CLIENT")
+        .arg("TRACKING")
+        .arg("ON")
+        .arg("BCAST")
+        .arg("PREFIX")
+        .arg(inner.names.prefix())
+        .exec_async(&mut link)
+        .await?;
+    Ok(link)
+}
+
+/// Asks for the time until there is no answer.
+async fn attend(inner: &Weak<Inner>, link: MultiplexedConnection, broken: &Notify) {
+    loop {
+        let Some(strong) = inner.upgrade() else {
+            return;
+        };
+        let asked = timer::now();
+        match ask(link.clone(), &redis::cmd("TIME"), SILENCE).await {
+            Some(Ok(answer)) => {
+                let within = timer::now().saturating_duration_since(asked);
+                if let Some(time) = server_time(&answer) {
+                    strong.timeline.heard(time);
+                }
+                strong.watchers.tell(Notice::Heard { within });
+            }
+            Some(Err(_)) | None => {
+                strong.watchers.tell(Notice::Lost);
+                return;
+            }
+        }
+        let pause = timer::later(asked, strong.settings.heartbeat);
+        drop(strong);
+        if timer::until(pause, broken.notified()).await.is_some() {
+            return;
+        }
+    }
+}
+
+/// Handles what is told, in the order in which it comes, before any later answer is given.
+fn hearer(inner: &Arc<Inner>, broken: &Arc<Notify>) -> impl Fn(PushInfo) -> Result<(), ()> + use<> {
+    let (inner, broken) = (Arc::downgrade(inner), Arc::clone(broken));
+    move |told| {
+        let inner = inner.upgrade().ok_or(())?;
+        match told.kind {
+            PushKind::Invalidate => invalidated(&inner, &told.data),
+            PushKind::Message => message(&inner, &told.data),
+            PushKind::Disconnection => {
+                inner.watchers.tell(Notice::Lost);
+                broken.notify_one();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn invalidated(inner: &Inner, data: &[Value]) {
+    let [Value::Array(names)] = data else {
+        // Nil instead of names: everything was flushed.
+        inner.watchers.tell(Notice::Everything);
+        return;
+    };
+    for name in names {
+        if let Value::BulkString(name) = name {
+            match inner.names.meaning(name) {
+                Meaning::Key(key) => inner.watchers.tell(Notice::Changed(key)),
+                Meaning::Group(group) => inner.watchers.tell(Notice::Group(group)),
+                Meaning::Nothing => {}
+            }
+        }
+    }
+}
+
+/// A message: one byte that says what, then names, each with its length in two bytes.
+fn message(inner: &Inner, data: &[Value]) {
+    let [_, Value::BulkString(message)] = data else {
+        return;
+    };
+    let Some((kind, mut rest)) = message.split_first() else {
+        return;
+    };
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_le_bytes(*length));
+        let Some((key, after)) = after.split_at_checked(length) else {
+            return;
+        };
+        rest = after;
+        match *kind {
+            WOKEN => inner.watchers.tell(Notice::Woken(key)),
+            CHANGED => inner.watchers.tell(Notice::Changed(key)),
+            _ => return,
+        }
+    }
+}
+
+pub(super) const WOKEN: u8 = b'w';
+pub(super) const CHANGED: u8 = b'c';
+
+/// The message that says `what` of `keys`.
+pub(super) fn message_of(what: u8, keys: &[&[u8]]) -> Vec<u8> {
+    let mut message = vec![what];
+    for key in keys {
+        // Keys are short: longer ones have no name.
+        let length = u16::try_from(key.len()).unwrap_or(0);
+        message.extend_from_slice(&length.to_le_bytes());
+        message.extend_from_slice(key);
+    }
+    message
+}

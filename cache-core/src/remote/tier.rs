@@ -1,0 +1,726 @@
+//! The remote tier as a store uses it: names, envelopes, groups, counts around a [`Remote`].
+
+use crate::{
+    Error,
+    clock::{Clock, Random},
+    event::{Counters, Event},
+    group::{Groups, Tick},
+    policy::{LONGEST, Life},
+    remote::{
+        Ask, Budget, Envelope, Failure, Found, Health, Lease, Leased, MAX_KEY, Remote, Sealed,
+        Token, Value, Watcher,
+        coherence::{Coherence, Mark},
+        envelope::{HEAD, head_of},
+        jobs::Jobs,
+        journal::{Removal, remove},
+        lease::Shared,
+    },
+    timer,
+};
+use bytes::Bytes;
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+/// Writes the name, in the remote tier, of a key.
+pub(crate) type Naming = Arc<dyn Fn(&[u8], &mut Vec<u8>) + Send + Sync>;
+
+/// How a store uses its remote tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct RemoteSettings {
+    budget: Duration,
+    lease: Duration,
+    max_staleness: Duration,
+}
+
+impl Default for RemoteSettings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RemoteSettings {
+    /// The defaults named at each setter.
+    pub fn new() -> Self {
+        Self {
+            budget: Duration::from_millis(20),
+            lease: Duration::from_secs(2),
+            max_staleness: Duration::from_secs(3),
+        }
+    }
+
+    /// One request spends this long on the remote tier at most, waiting for another process's load
+    /// apart. Accepted: 1 ms to 10 s. Default: 20 ms.
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// A lease ends after this time unless it is renewed, so the key of a process that died is free
+    /// again by then. Accepted: 100 ms to 60 s. Default: 2 seconds.
+    pub fn lease(mut self, lasting: Duration) -> Self {
+        self.lease = lasting;
+        self
+    }
+
+    /// While it is not told of changes, memory uses what it holds for this long after it was last
+    /// known to be current. Accepted: 0 to an hour. Default: 3 seconds.
+    pub fn max_staleness(mut self, bound: Duration) -> Self {
+        self.max_staleness = bound;
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let mut problems = Vec::new();
+        let mut check = |name, found: Duration, least: Duration, most: Duration| {
+            if !(least..=most).contains(&found) {
+                problems.push(format!(
+                    "{name} is {found:?}; accepted is {least:?} to {most:?}"
+                ));
+            }
+        };
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        check("the remote budget", self.budget, ms(1), s(10));
+        check("the remote lease", self.lease, ms(100), s(60));
+        check("max_staleness", self.max_staleness, ms(0), s(3600));
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::config(problems.join("; ")))
+        }
+    }
+}
+
+/// What was found in the remote tier: whole, of this key, not invalidated.
+#[derive(Debug)]
+pub struct Held {
+    envelope: Envelope,
+    age: Duration,
+    pub(crate) mark: Mark,
+    pub(crate) tick: Tick,
+}
+
+impl Held {
+    /// The encoded value; `None` is a remembered "there is none".
+    pub fn body(&self) -> Option<&Bytes> {
+        self.envelope.body.as_ref()
+    }
+
+    /// How long ago it was stored.
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+
+    /// Its lifetimes, from when it was stored.
+    pub fn life(&self) -> Life {
+        let life = self.envelope.life;
+        Life {
+            fresh: life.fresh.min(LONGEST),
+            stale_while_revalidate: life.stale_while_revalidate.min(LONGEST),
+            stale_if_error: life.stale_if_error.min(LONGEST),
+            kept: life.kept.min(LONGEST),
+        }
+    }
+
+    /// Whether its freshness lifetime lasts.
+    pub fn is_fresh(&self) -> bool {
+        self.age < self.life().fresh
+    }
+
+    /// How long its load took.
+    pub fn cost(&self) -> Duration {
+        self.envelope.cost
+    }
+
+    /// The groups it belongs to.
+    pub fn groups(&self) -> &[Box<str>] {
+        &self.envelope.groups
+    }
+
+    /// Names this version of the value.
+    pub fn nonce(&self) -> u64 {
+        self.envelope.nonce
+    }
+}
+
+/// What came of asking for the lease of a key.
+#[derive(Debug)]
+pub enum Leasing {
+    /// There is a value, other than the one that was known.
+    Found(Held),
+    /// This process is to load.
+    Granted(Lease),
+    /// Another process loads.
+    Held {
+        /// So long, unless it goes on or ends before.
+        left: Duration,
+    },
+    /// Another process's load failed.
+    Failed {
+        /// As this.
+        error: Error,
+        /// For so long nobody tries again.
+        left: Duration,
+    },
+    /// The remote tier is of no help: each process for itself.
+    Alone,
+}
+
+/// Counts of the remote tier.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RemoteStats {
+    /// How it is.
+    pub health: Health,
+    /// Whether memory is being told of changes.
+    pub is_coherent: bool,
+    /// Work for the background that wait, and leases being held.
+    pub pending: (usize, usize),
+    /// Work for which there was no room.
+    pub dropped: u64,
+}
+
+pub(crate) struct Tier {
+    pub(crate) remote: Arc<dyn Remote>,
+    pub(crate) coherence: Arc<Coherence>,
+    pub(crate) jobs: Arc<Jobs>,
+    settings: RemoteSettings,
+    schema: u64,
+    naming: Option<Naming>,
+    /// Before the names of groups, so that those of two caches do not meet.
+    scope: Box<str>,
+    groups: Arc<Groups>,
+    counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+/// What a [`Tier`] is made of beside what it makes itself.
+pub(crate) struct Parts {
+    pub(crate) remote: Arc<dyn Remote>,
+    pub(crate) settings: RemoteSettings,
+    pub(crate) schema: u64,
+    pub(crate) naming: Option<Naming>,
+    pub(crate) scope: Box<str>,
+}
+
+impl Tier {
+    pub(crate) fn new(
+        parts: Parts,
+        groups: &Arc<Groups>,
+        counters: &Arc<Counters>,
+        clock: &Arc<dyn Clock>,
+        random: &Arc<dyn Random>,
+    ) -> Self {
+        let Parts {
+            remote,
+            settings,
+            schema,
+            naming,
+            scope,
+        } = parts;
+        let coherence = Arc::new(Coherence::new(
+            settings.max_staleness,
+            Arc::clone(clock),
+            Arc::clone(groups),
+            scope.clone(),
+        ));
+        let watcher: Weak<dyn Watcher> = {
+            let weak: Weak<Coherence> = Arc::downgrade(&coherence);
+            weak
+        };
+        remote.watch(watcher);
+        Self {
+            jobs: Arc::new(Jobs::new(Arc::clone(&remote), settings.lease)),
+            remote,
+            coherence,
+            settings,
+            schema,
+            naming,
+            scope,
+            groups: Arc::clone(groups),
+            counters: Arc::clone(counters),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+        }
+    }
+
+    /// The name of a group, in the remote tier.
+    pub(crate) fn scoped(&self, group: &str) -> String {
+        format!("{}:{group}", self.scope)
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::new(self.settings.budget)
+    }
+
+    /// The name of `key`; `None` where it is too long to be shared.
+    pub(crate) fn name(&self, key: &[u8]) -> Option<Box<[u8]>> {
+        let name = match &self.naming {
+            None => key.to_vec(),
+            Some(naming) => {
+                let mut name = Vec::new();
+                naming(key, &mut name);
+                name
+            }
+        };
+        (name.len() <= MAX_KEY).then(|| name.into())
+    }
+
+    /// The mark of a key as of now.
+    pub(crate) fn mark(&self, key: &[u8]) -> Mark {
+        let now = self.clock.now();
+        match &self.naming {
+            // A key that is too long has a mark all the same: it is never told of, and trusted by time.
+            None => self.coherence.mark(key, now),
+            Some(_) => self
+                .name(key)
+                .map_or_else(Mark::default, |name| self.coherence.mark(&name, now)),
+        }
+    }
+
+    pub(crate) async fn look(&self, key: &[u8], budget: &mut Budget) -> Option<Held> {
+        let name = self.name(key)?;
+        if self.jobs.journal.covers(&name) {
+            return None;
+        }
+        let (mark, tick) = (
+            self.coherence.mark(&name, self.clock.now()),
+            self.groups.tick(),
+        );
+        let found = budget.spend(|limit| self.remote.look(&name, limit)).await;
+        match self.counted(found)? {
+            Some(found) => {
+                let held = self.open(key, found, mark, tick, budget).await;
+                self.counters.record(if held.is_some() {
+                    Event::RemoteHit
+                } else {
+                    Event::RemoteMiss
+                });
+                held
+            }
+            None => {
+                self.counters.record(Event::RemoteMiss);
+                None
+            }
+        }
+    }
+
+    pub(crate) async fn look_many(&self, keys: &[&[u8]], budget: &mut Budget) -> Vec<Option<Held>> {
+        let names: Vec<_> = keys.iter().map(|key| self.name(key)).collect();
+        let shareable = |name: &[u8]| !self.jobs.journal.covers(name);
+        let asked: Vec<&[u8]> = names
+            .iter()
+            .flatten()
+            .map(|name| &**name)
+            .filter(|name| shareable(name))
+            .collect();
+        let now = self.clock.now();
+        let tick = self.groups.tick();
+        let marks: Vec<Mark> = asked
+            .iter()
+            .map(|name| self.coherence.mark(name, now))
+            .collect();
+        let found = budget
+            .spend(|limit| self.remote.look_many(&asked, limit))
+            .await;
+        let mut found = self
+            .counted(found)
+            .unwrap_or_default()
+            .into_iter()
+            .zip(marks);
+        let mut all = Vec::with_capacity(keys.len());
+        for (key, name) in keys.iter().zip(&names) {
+            let answer = match name.as_ref().filter(|name| shareable(name)) {
+                Some(_) => found.next(),
+                None => None,
+            };
+            let held = match answer {
+                Some((Some(found), mark)) => self.open(key, found, mark, tick, budget).await,
+                _ => None,
+            };
+            self.counters.record(if held.is_some() {
+                Event::RemoteHit
+            } else {
+                Event::RemoteMiss
+            });
+            all.push(held);
+        }
+        all
+    }
+
+    /// Asks once for the lease of `key`, or a value of another version than `seen`.
+    pub(crate) async fn lease(
+        self: &Arc<Self>,
+        key: &[u8],
+        seen: Option<u64>,
+        until: Instant,
+        budget: &mut Budget,
+    ) -> Leasing {
+        let Some(name) = self
+            .name(key)
+            .filter(|name| !self.jobs.journal.covers(name))
+        else {
+            return Leasing::Alone;
+        };
+        let mut seen: Vec<u8> = seen.map_or_else(Vec::new, |nonce| head_of(nonce).to_vec());
+        // What is there but cannot be used is asked past, once: it is to be replaced.
+        for _ in 0..2 {
+            let (mark, tick) = (
+                self.coherence.mark(&name, self.clock.now()),
+                self.groups.tick(),
+            );
+            let token = Token::new();
+            let ask = Ask {
+                key: &name,
+                token,
+                seen: &seen,
+                lasting: self.settings.lease,
+            };
+            let leased = budget.spend(|limit| self.remote.lease(ask, limit)).await;
+            match self.counted(leased) {
+                Some(Leased::Value(found)) => {
+                    seen = found.bytes.get(..HEAD).unwrap_or(&found.bytes).to_vec();
+                    if let Some(held) = self.open(key, found, mark, tick, budget).await {
+                        return Leasing::Found(held);
+                    }
+                }
+                Some(Leased::Granted(born)) => {
+                    return Leasing::Granted(Lease::new(self, key, name, token, born, until));
+                }
+                Some(Leased::Held(left)) => return Leasing::Held { left },
+                Some(Leased::Failed { message, left }) => {
+                    let error = Error::load(message);
+                    return Leasing::Failed { error, left };
+                }
+                None => return Leasing::Alone,
+            }
+        }
+        Leasing::Alone
+    }
+
+    /// As [`lease`](Self::lease), waiting until `patience` ends for another process that loads.
+    pub(crate) async fn lease_or_wait(
+        self: &Arc<Self>,
+        key: &[u8],
+        seen: Option<u64>,
+        patience: Instant,
+        work_limit: Duration,
+        budget: &mut Budget,
+    ) -> Leasing {
+        let Some(name) = self.name(key) else {
+            return Leasing::Alone;
+        };
+        let (mut poll, mut is_held, mut unheard) = (FIRST_POLL, false, 0);
+        loop {
+            // Listening before asking: a lease that ends in between is heard of.
+            let mut woken = std::pin::pin!(self.coherence.waker(&name).notified());
+            woken.as_mut().enable();
+            let until = timer::later(timer::now(), work_limit);
+            let left = match self.lease(key, seen, until, budget).await {
+                Leasing::Held { left } => {
+                    (is_held, unheard) = (true, 0);
+                    left
+                }
+                // One question without an answer does not free a lease that another has.
+                Leasing::Alone if is_held && unheard < UNHEARD && self.remote.health().is_up() => {
+                    unheard += 1;
+                    FIRST_POLL
+                }
+                settled => return settled,
+            };
+            let now = timer::now();
+            if now >= patience {
+                return Leasing::Held { left };
+            }
+            let wake = timer::later(now, self.jittered(poll.min(left.max(FIRST_POLL))));
+            poll = (poll * 2).min(LAST_POLL);
+            timer::until(wake.min(patience), woken).await;
+            // Waiting is not asking: each question may take its time again.
+            *budget = self.budget();
+        }
+    }
+
+    fn jittered(&self, pause: Duration) -> Duration {
+        pause.mul_f64(1.0 - crate::clock::unit(&*self.random) / 2.0)
+    }
+
+    /// Stores values whoever loads their keys.
+    pub(crate) async fn put_many(
+        self: &Arc<Self>,
+        entries: Vec<(&[u8], u64, Shared)>,
+        budget: &mut Budget,
+    ) -> Result<(), Failure> {
+        let keys: Vec<&[u8]> = entries.iter().map(|(key, ..)| *key).collect();
+        // Until it is stored, what is there is not the current value.
+        let pending = self.pending_keys(&keys);
+        let stored = self.try_put_many(entries, budget).await;
+        self.settle(pending, &stored);
+        stored
+    }
+
+    async fn try_put_many(
+        &self,
+        entries: Vec<(&[u8], u64, Shared)>,
+        budget: &mut Budget,
+    ) -> Result<(), Failure> {
+        let born = self.remote.now().ok_or(Failure::Away)?;
+        let mut names = Vec::with_capacity(entries.len());
+        for (key, nonce, new) in entries {
+            let name = self.name(key).ok_or(Failure::TooLarge)?;
+            let envelope = Envelope {
+                nonce,
+                born,
+                stored: born,
+                life: new.life,
+                cost: new.cost,
+                groups: new.groups,
+                body: new.body,
+            };
+            let lasting = envelope.lasting();
+            let groups: Vec<String> = envelope
+                .groups
+                .iter()
+                .map(|group| self.scoped(group))
+                .collect();
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            if !groups.is_empty() {
+                let kept = lasting.saturating_mul(2);
+                let joined = |limit| self.remote.join_groups(&groups, born, kept, limit);
+                budget.spend(joined).await?;
+            }
+            let bytes = self.seal(&envelope, key)?.bytes;
+            names.push((name, Value { bytes, lasting }));
+        }
+        let values: Vec<(&[u8], Value)> = names
+            .iter()
+            .map(|(name, value)| (&**name, value.clone()))
+            .collect();
+        let result = budget
+            .spend(|limit| self.remote.put_many(&values, limit))
+            .await;
+        self.counted(result.clone());
+        result
+    }
+
+    pub(crate) fn seal(&self, envelope: &Envelope, key: &[u8]) -> Result<Sealed, Failure> {
+        let sealed = envelope.seal(key, self.schema).ok_or(Failure::TooLarge)?;
+        if sealed.bytes.len() > self.remote.max_value() || envelope.lasting().is_zero() {
+            return Err(Failure::TooLarge);
+        }
+        Ok(sealed)
+    }
+
+    /// Removes keys; says how many there were, or `None` where that is not confirmed yet.
+    pub(crate) async fn invalidate(
+        self: &Arc<Self>,
+        keys: &[&[u8]],
+        budget: &mut Budget,
+    ) -> Option<u64> {
+        let pending = self.pending_keys(keys);
+        let names: Vec<&[u8]> = pending.removals.iter().filter_map(named).collect();
+        let removed = budget
+            .spend(|limit| self.remote.invalidate(&names, limit))
+            .await;
+        for name in names {
+            self.coherence.changed(name);
+        }
+        self.settle(pending, &removed);
+        removed.ok()
+    }
+
+    pub(crate) async fn invalidate_group(self: &Arc<Self>, name: &str, budget: &mut Budget) {
+        self.invalidate_by(Removal::Group(self.scoped(name).into()), budget.left())
+            .await;
+    }
+
+    pub(crate) async fn invalidate_matching(
+        self: &Arc<Self>,
+        prefix: &[u8],
+        pattern: &str,
+    ) -> Option<u64> {
+        let removal = Removal::Matching {
+            prefix: prefix.into(),
+            pattern: pattern.into(),
+        };
+        self.invalidate_by(removal, crate::remote::jobs::PATIENCE)
+            .await
+    }
+
+    async fn invalidate_by(self: &Arc<Self>, removal: Removal, limit: Duration) -> Option<u64> {
+        let pending = self.pending(vec![removal.clone()]);
+        let removed = remove(&*self.remote, &removal, limit).await;
+        self.settle(pending, &removed);
+        removed.ok()
+    }
+
+    fn pending_keys(self: &Arc<Self>, keys: &[&[u8]]) -> PendingRemovals {
+        let names = keys.iter().filter_map(|key| self.name(key));
+        self.pending(names.map(Removal::Key).collect())
+    }
+
+    fn pending(self: &Arc<Self>, removals: Vec<Removal>) -> PendingRemovals {
+        let now = self.remote.now();
+        for removal in &removals {
+            self.jobs.journal.enter(removal.clone(), now);
+        }
+        PendingRemovals {
+            jobs: Arc::clone(&self.jobs),
+            removals,
+        }
+    }
+
+    fn settle<T: Clone>(&self, mut pending: PendingRemovals, result: &Result<T, Failure>) {
+        if self.counted(result.clone()).is_some() {
+            for removal in pending.removals.drain(..) {
+                self.jobs.journal.confirm(&removal);
+            }
+        }
+    }
+
+    pub(crate) fn count_commit(&self, committed: &Result<bool, Failure>) {
+        self.counters.record(match committed {
+            Ok(true) => Event::RemoteStored,
+            Ok(false) => Event::RemoteRefused,
+            Err(_) => Event::RemoteFailed,
+        });
+    }
+
+    pub(crate) fn stats(&self) -> RemoteStats {
+        RemoteStats {
+            health: self.remote.health(),
+            is_coherent: self.coherence.is_heard(self.clock.now()),
+            pending: self.jobs.pending(),
+            dropped: self.jobs.dropped(),
+        }
+    }
+
+    /// Checks what was found: that it is an entry of this key, alive, of groups that were not
+    /// invalidated.
+    async fn open(
+        &self,
+        key: &[u8],
+        found: Found,
+        mark: Mark,
+        tick: Tick,
+        budget: &mut Budget,
+    ) -> Option<Held> {
+        let envelope = match Envelope::open(&found.bytes, key, self.schema) {
+            Ok(envelope) => envelope,
+            Err(_) => {
+                self.counters.record(Event::RemoteOdd);
+                return None;
+            }
+        };
+        let age = found.at.since(envelope.stored);
+        if age >= envelope.lasting() || self.covers_entry(&envelope) {
+            return None;
+        }
+        if !self.are_current(&envelope, tick, budget).await {
+            return None;
+        }
+        Some(Held {
+            envelope,
+            age,
+            mark,
+            tick,
+        })
+    }
+
+    fn covers_entry(&self, envelope: &Envelope) -> bool {
+        let journal = &self.jobs.journal;
+        !journal.is_empty() && {
+            let groups: Vec<Box<str>> = envelope
+                .groups
+                .iter()
+                .map(|group| self.scoped(group).into())
+                .collect();
+            journal.covers_entry(&groups, envelope.born)
+        }
+    }
+
+    /// Whether no group of the entry was invalidated since its load began. Not known is no.
+    async fn are_current(&self, envelope: &Envelope, tick: Tick, budget: &mut Budget) -> bool {
+        let now = self.clock.now();
+        let mut unknown: Vec<&str> = Vec::new();
+        for group in &envelope.groups {
+            match self.coherence.version(group, now) {
+                Some(version) if version >= envelope.born => return false,
+                Some(_) => {}
+                None => unknown.push(group),
+            }
+        }
+        if unknown.is_empty() {
+            return true;
+        }
+        let scoped: Vec<String> = unknown.iter().map(|group| self.scoped(group)).collect();
+        let scoped: Vec<&str> = scoped.iter().map(String::as_str).collect();
+        let versions = budget
+            .spend(|limit| self.remote.groups(&scoped, limit))
+            .await;
+        let versions = self.counted(versions).unwrap_or_default();
+        let mut current = versions.len() == unknown.len();
+        for (group, version) in unknown.iter().zip(versions) {
+            match version {
+                Some(version) => {
+                    self.coherence.remember_version(group, version, tick);
+                    current &= version < envelope.born;
+                }
+                None => current = false,
+            }
+        }
+        current
+    }
+
+    fn counted<T>(&self, result: Result<T, Failure>) -> Option<T> {
+        result
+            .inspect_err(|_| self.counters.record(Event::RemoteFailed))
+            .ok()
+    }
+}
+
+/// The first pause between two questions for a lease that another has, and the longest. They are
+/// the safety net: a push comes within milliseconds.
+const FIRST_POLL: Duration = Duration::from_millis(20);
+const LAST_POLL: Duration = Duration::from_millis(80);
+
+/// After so many questions in a row without an answer who waits loads by itself.
+const UNHEARD: u32 = 3;
+
+fn named(removal: &Removal) -> Option<&[u8]> {
+    match removal {
+        Removal::Key(name) => Some(name),
+        Removal::Group(_) | Removal::Matching { .. } => None,
+    }
+}
+
+/// Removals in the journal. Those that are left when it is dropped are done in the background.
+struct PendingRemovals {
+    jobs: Arc<Jobs>,
+    removals: Vec<Removal>,
+}
+
+impl Drop for PendingRemovals {
+    fn drop(&mut self) {
+        if self.removals.is_empty() {
+            return;
+        }
+        for removal in self.removals.drain(..) {
+            // Again: another's removal of the same may have been confirmed before this one was tried.
+            self.jobs.journal.enter(removal, self.jobs.server_time());
+        }
+        self.jobs.attend();
+    }
+}
+
+impl fmt::Debug for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tier")
+            .field("remote", &self.remote)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

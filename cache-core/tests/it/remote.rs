@@ -1,0 +1,711 @@
+//! One cache in several processes: each `Cache` here is a process with a link of its own to one store.
+
+use crate::support::{Down, Loads, settled, yields};
+use cache_core::{
+    Cache, Error, Json, Policy,
+    policy::{minutes, seconds},
+    remote::{Fake, Remote, checks, fake::Fault},
+};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{task::JoinSet, time::Instant};
+
+/// A process: its cache, and its link.
+#[derive(Clone)]
+struct Process {
+    cache: Cache<u64>,
+    link: Fake,
+}
+
+fn process(link: Fake, policy: Policy) -> Process {
+    let remote: Arc<dyn Remote> = Arc::new(link.clone());
+    let cache = Cache::builder("it")
+        .policy(policy)
+        .remote(remote)
+        .build()
+        .unwrap();
+    link.beat();
+    Process { cache, link }
+}
+
+fn processes<const N: usize>(policy: &Policy) -> [Process; N] {
+    let first = Fake::new();
+    std::array::from_fn(|_| process(first.another(), policy.clone()))
+}
+
+fn policy() -> Policy {
+    Policy::ttl(minutes(5))
+}
+
+async fn slowly(loads: Loads) -> Result<u64, Down> {
+    let number = loads.begin();
+    tokio::time::sleep(seconds(1)).await;
+    Ok(number)
+}
+
+async fn slowly_fail(loads: Loads) -> Result<u64, Down> {
+    let number = loads.begin();
+    tokio::time::sleep(seconds(1)).await;
+    Err(Down(number))
+}
+
+/// The work of the background is done: nothing is left of any load.
+async fn rested(process: &Process) {
+    for _ in 0..100 {
+        let stats = process.cache.remote_stats().unwrap();
+        if stats.pending == (0, 0) && process.link.leases() == 0 {
+            settled(&process.cache);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!(
+        "{:?}, {} leases",
+        process.cache.remote_stats(),
+        process.link.leases()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fake_passes_the_checks_it_helps_to_write() {
+    let remote: Arc<dyn Remote> = Arc::new(Fake::new());
+    checks::all(&remote).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_process_loads_another_finds() {
+    let [a, b] = processes(&policy());
+    let loads = Loads::default();
+    assert_eq!(
+        *a.cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap(),
+        1
+    );
+    tokio::time::sleep(seconds(7)).await;
+    let found = b
+        .cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
+    assert_eq!((*found, loads.count()), (1, 1));
+    let age = found.age().as_millis();
+    assert!(
+        (6_999..=7_001).contains(&age),
+        "it is as old as it is, not {age} ms"
+    );
+    assert_eq!(b.cache.stats().remote_hits, 1);
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 1);
+    assert_eq!(b.cache.stats().hits, 1, "by then from memory");
+    rested(&a).await;
+    rested(&b).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_does_not_outlive_what_is_left_in_the_remote_tier() {
+    let [a, b] = processes(&Policy::ttl(seconds(10)));
+    let loads = Loads::default();
+    a.cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
+    tokio::time::sleep(seconds(9)).await;
+    assert!(b.cache.get(&1).await.is_some());
+    tokio::time::sleep(Duration::from_millis(1001)).await;
+    assert!(b.cache.get(&1).await.is_none());
+    assert!(b.cache.in_memory(&1).is_none());
+}
+
+async fn callers<F, Fut>(processes: &[Process], each: usize, load: F) -> Vec<Result<u64, Error>>
+where
+    F: Fn() -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<u64, Down>> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    for process in processes {
+        for _ in 0..each {
+            let (cache, load) = (process.cache.clone(), load.clone());
+            tasks.spawn(async move { cache.get_or_load(&1, load).await.map(|value| *value) });
+        }
+    }
+    tasks.join_all().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_processes_with_a_thousand_callers_each_load_once() {
+    let fleet: [Process; 3] = processes(&policy());
+    for each in &fleet {
+        each.link.set_latency(Duration::from_millis(1));
+    }
+    let loads = Loads::default();
+    let (counted, began) = (loads.clone(), Instant::now());
+    let answers = callers(&fleet, 1000, move || slowly(counted.clone())).await;
+    assert!(answers.iter().all(|answer| *answer.as_ref().unwrap() == 1));
+    assert_eq!((answers.len(), loads.count()), (3000, 1));
+    assert!(
+        began.elapsed() < Duration::from_millis(1100),
+        "{:?}",
+        began.elapsed()
+    );
+    for each in &fleet {
+        rested(each).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_processes_share_one_failure_and_its_pause() {
+    let fleet: [Process; 3] = processes(&policy().failure_pause(seconds(4), seconds(4)));
+    let loads = Loads::default();
+    let (counted, began) = (loads.clone(), Instant::now());
+    let answers = callers(&fleet, 1000, move || slowly_fail(counted.clone())).await;
+    for answer in &answers {
+        let error = answer.as_ref().unwrap_err();
+        assert!(error.is_load());
+        let source = std::error::Error::source(error).unwrap();
+        assert_eq!(source.to_string(), "down for the 1. time");
+    }
+    assert_eq!((answers.len(), loads.count()), (3000, 1));
+    assert!(
+        began.elapsed() < Duration::from_millis(1100),
+        "{:?}",
+        began.elapsed()
+    );
+    let later = fleet[2]
+        .cache
+        .get_or_load(&1, || loads.clone().load())
+        .await;
+    assert!(later.unwrap_err().is_load(), "the pause is everybody's");
+    tokio::time::sleep(seconds(4)).await;
+    assert_eq!(
+        *fleet[2]
+            .cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap(),
+        2
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_remote_tier_each_process_loads_once() {
+    let fleet: [Process; 3] = processes(&policy());
+    for each in &fleet {
+        each.link.set_down(true);
+    }
+    let loads = Loads::default();
+    let counted = loads.clone();
+    let answers = callers(&fleet, 1000, move || slowly(counted.clone())).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(loads.count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_leaves_hands_the_lease_to_another_process() {
+    let [a, b] = processes(&policy());
+    let loads = Loads::default();
+    let leaving = {
+        let (cache, loads) = (a.cache.clone(), loads.clone());
+        tokio::spawn(async move {
+            cache
+                .get_or_load(&1, || async {
+                    loads.begin();
+                    std::future::pending::<Result<u64, Down>>().await
+                })
+                .await
+        })
+    };
+    yields(20).await;
+    assert_eq!((loads.count(), a.link.leases()), (1, 1));
+    let waiting = {
+        let (cache, loads) = (b.cache.clone(), loads.clone());
+        tokio::spawn(async move {
+            cache
+                .get_or_load(&1, || loads.load())
+                .await
+                .map(|value| *value)
+        })
+    };
+    yields(20).await;
+    let left = Instant::now();
+    leaving.abort();
+    assert_eq!(waiting.await.unwrap().unwrap(), 2);
+    assert!(
+        left.elapsed() < Duration::from_millis(5),
+        "woken, not polling: {:?}",
+        left.elapsed()
+    );
+    rested(&b).await;
+}
+
+/// As after `kill -9`: nobody gives the lease back, nobody renews it.
+#[tokio::test(start_paused = true)]
+async fn lck_15_a_process_that_dies_frees_the_key_within_three_seconds() {
+    let [a, b] = processes(&policy());
+    let loads = Loads::default();
+    let dying = {
+        let (cache, loads) = (a.cache.clone(), loads.clone());
+        tokio::spawn(async move {
+            cache
+                .get_or_load(&1, || async {
+                    loads.begin();
+                    std::future::pending::<Result<u64, Down>>().await
+                })
+                .await
+        })
+    };
+    yields(20).await;
+    a.link.set_down(true);
+    dying.abort();
+    let began = Instant::now();
+    assert_eq!(
+        *b.cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap(),
+        2
+    );
+    assert!(began.elapsed() < seconds(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_load_keeps_its_lease_but_not_past_its_deadline() {
+    let [a, b] = processes(&policy().work_deadline(seconds(8)).wait_limit(seconds(30)));
+    let loads = Loads::default();
+    let long = {
+        let (cache, loads) = (a.cache.clone(), loads.clone());
+        tokio::spawn(async move {
+            let load = || async move {
+                loads.begin();
+                tokio::time::sleep(seconds(7)).await;
+                Ok::<u64, Down>(77)
+            };
+            cache.get_or_load(&1, load).await.map(|value| *value)
+        })
+    };
+    yields(20).await;
+    let found = b
+        .cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
+    assert_eq!((*found, loads.count()), (77, 1));
+    assert_eq!(long.await.unwrap().unwrap(), 77);
+
+    // One that blocks its thread is dropped by nobody: its lease ends all the same.
+    let stuck = {
+        let (cache, loads) = (a.cache.clone(), loads.clone());
+        tokio::spawn(async move {
+            cache
+                .get_or_load(&2, || async {
+                    loads.begin();
+                    std::future::pending::<Result<u64, Down>>().await
+                })
+                .await
+                .map(|value| *value)
+        })
+    };
+    yields(20).await;
+    let began = Instant::now();
+    let answer = b.cache.get_or_load(&2, || loads.clone().load()).await;
+    assert!(began.elapsed() < seconds(11), "{:?}", began.elapsed());
+    assert!(
+        answer.is_err(),
+        "the deadline of the load is its failure, for all"
+    );
+    assert!(stuck.await.unwrap().unwrap_err().is_timeout());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cor_07_a_load_that_began_before_an_invalidation_elsewhere_is_stored_nowhere() {
+    let [a, b] = processes(&policy());
+    let source = Arc::new(AtomicU64::new(1));
+    let old = {
+        let (cache, source) = (b.cache.clone(), Arc::clone(&source));
+        tokio::spawn(async move {
+            let load = || async move {
+                let value = source.load(Ordering::SeqCst);
+                tokio::time::sleep(seconds(1)).await;
+                Ok::<u64, Down>(value)
+            };
+            cache.get_or_load(&1, load).await.map(|value| *value)
+        })
+    };
+    yields(20).await;
+    source.store(2, Ordering::SeqCst);
+    a.cache.invalidate(&1).await;
+    // Who comes after does not wait for the old load, in either process.
+    let now = || {
+        let source = Arc::clone(&source);
+        async move { Ok::<u64, Down>(source.load(Ordering::SeqCst)) }
+    };
+    assert_eq!(*a.cache.get_or_load(&1, now).await.unwrap(), 2);
+    assert_eq!(*b.cache.get_or_load(&1, now).await.unwrap(), 2);
+    assert_eq!(old.await.unwrap().unwrap(), 1, "its own caller came before");
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 2);
+    assert_eq!(*a.cache.get(&1).await.unwrap(), 2);
+    assert_eq!(b.cache.stats().remote_refused, 1);
+    rested(&b).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_reaches_the_memory_of_other_processes_at_once() {
+    let [a, b] = processes(&policy());
+    a.cache.insert(&1, 10).await.unwrap();
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 10);
+    assert!(b.cache.in_memory(&1).is_some());
+    assert!(a.cache.invalidate(&1).await);
+    assert!(b.cache.in_memory(&1).is_none());
+    assert!(b.cache.get(&1).await.is_none());
+    a.cache.insert(&1, 11).await.unwrap();
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rds_28_in_silence_memory_is_used_for_the_bound_and_then_asked_again() {
+    let [a, b] = processes(&policy());
+    a.cache.insert(&1, 10).await.unwrap();
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 10);
+    b.link.set_mute(true);
+    a.cache.insert(&1, 11).await.unwrap();
+    tokio::time::sleep(seconds(3)).await;
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 10, "within the bound");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reconnect_what_did_not_change_is_proved_again_without_a_copy() {
+    let [a, b] = processes(&policy());
+    a.cache.insert(&1, 10).await.unwrap();
+    let before = b.cache.get(&1).await.unwrap();
+    b.link.reconnect();
+    tokio::time::sleep(seconds(4)).await;
+    b.link.beat();
+    assert!(
+        b.cache.in_memory(&1).is_none(),
+        "changes may have gone untold"
+    );
+    let after = b.cache.get(&1).await.unwrap();
+    assert!(std::ptr::eq(&*before, &*after), "the same entry");
+    assert!(b.cache.in_memory(&1).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_invalidated_in_all_processes() {
+    let fleet: [Process; 2] = processes(&policy().group("team:7"));
+    let [a, b] = &fleet;
+    let loads = Loads::default();
+    for key in 0..10 {
+        a.cache
+            .get_or_load(&key, || loads.clone().load())
+            .await
+            .unwrap();
+        assert!(b.cache.get(&key).await.is_some());
+    }
+    b.cache.invalidate_group("team:7").await;
+    for key in 0..10 {
+        for each in &fleet {
+            assert!(each.cache.in_memory(&key).is_none());
+            assert!(
+                each.cache.get(&key).await.is_none(),
+                "nor from the remote tier"
+            );
+        }
+    }
+    assert_eq!(
+        *a.cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap(),
+        11
+    );
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_invalidated_during_a_load_voids_it() {
+    let fleet: [Process; 2] = processes(&policy().group("g"));
+    let [a, b] = &fleet;
+    let loads = Loads::default();
+    let load = {
+        let (cache, loads) = (a.cache.clone(), loads.clone());
+        tokio::spawn(async move {
+            cache
+                .get_or_load(&1, || slowly(loads))
+                .await
+                .map(|value| *value)
+        })
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    b.cache.invalidate_group("g").await;
+    assert_eq!(load.await.unwrap().unwrap(), 1);
+    assert!(a.cache.get(&1).await.is_none());
+    assert!(b.cache.get(&1).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn patterns_and_clear_reach_the_remote_tier() {
+    let [a, b] = processes(&policy());
+    for key in [(1, "a"), (1, "b"), (2, "a")] {
+        a.cache.insert(&key, 1).await.unwrap();
+        assert!(b.cache.get(&key).await.is_some());
+    }
+    assert_eq!(a.cache.invalidate_pattern("1:*").await.unwrap(), 2);
+    assert!(b.cache.get(&(1, "a")).await.is_none());
+    assert!(b.cache.get(&(2, "a")).await.is_some());
+    a.cache.clear().await;
+    assert!(b.cache.get(&(2, "a")).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_during_an_outage_holds_when_the_remote_tier_is_back() {
+    let [a, b] = processes(&policy());
+    a.cache.insert(&1, 10).await.unwrap();
+    assert!(a.cache.get(&1).await.is_some() && b.cache.get(&1).await.is_some());
+    a.link.set_down(true);
+    assert!(
+        a.cache.get(&1).await.is_some(),
+        "memory is still within the bound"
+    );
+    a.cache.invalidate(&1).await;
+    assert!(a.cache.get(&1).await.is_none());
+    a.link.set_down(false);
+    assert!(
+        a.cache.get(&1).await.is_none(),
+        "not confirmed, so not used"
+    );
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(b.cache.get(&1).await.is_none(), "by now everybody knows");
+    let loads = Loads::default();
+    a.cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 1);
+    rested(&a).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_take_one_round_trip() {
+    let [a, b] = processes(&policy());
+    let keys: Vec<u64> = (0..200).collect();
+    let before = a.link.served();
+    let inserted = a
+        .cache
+        .insert_many(keys.iter().map(|key| (*key, key * 2)))
+        .await
+        .unwrap();
+    assert_eq!(inserted.len(), 200);
+    assert_eq!(a.link.served() - before, 1);
+    assert_eq!(*b.cache.get(&7).await.unwrap(), 14);
+    let before = b.link.served();
+    let asked: Vec<u64> = (0..201).collect();
+    let found = b.cache.get_many(&asked).await;
+    assert_eq!(b.link.served() - before, 1);
+    for (key, found) in asked.iter().zip(&found) {
+        assert_eq!(
+            found.as_ref().map(|found| **found),
+            (*key < 200).then_some(key * 2)
+        );
+    }
+    let before = b.link.served();
+    assert_eq!(b.cache.invalidate_many(&keys).await, 200);
+    assert_eq!(b.link.served() - before, 1);
+    assert!(a.cache.get_many(&keys).await.iter().all(Option::is_none));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cor_01_what_is_odd_is_a_miss_that_is_counted_and_replaced() {
+    let [a, _] = processes::<2>(&policy());
+    let loads = Loads::default();
+    let whole = {
+        a.cache.insert(&1, 5).await.unwrap();
+        a.link.read_raw(b"it:1").unwrap()
+    };
+    let mut flipped = whole.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    let odd: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"x".to_vec(),
+        b"{\"json\":true}".to_vec(),
+        flipped,
+        whole[..whole.len() - 1].to_vec(),
+    ];
+    for (n, bytes) in odd.into_iter().enumerate() {
+        let key = 100 + n as u64;
+        a.link.write_raw(format!("it:{key}").as_bytes(), bytes);
+        let value = a
+            .cache
+            .get_or_load(&key, || loads.clone().load())
+            .await
+            .unwrap();
+        assert_eq!(*value, loads.count());
+        assert!(
+            a.link
+                .read_raw(format!("it:{key}").as_bytes())
+                .unwrap()
+                .len()
+                > 96,
+            "replaced"
+        );
+    }
+    // The entry of another key, whole, under this one (KEY-13).
+    a.link.write_raw(b"it:2", whole);
+    assert!(a.cache.get(&2).await.is_none());
+    assert!(a.cache.stats().remote_odd >= 5, "{:?}", a.cache.stats());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_of_another_schema_misses() {
+    let store = Fake::new();
+    let of = |schema: &str| -> Cache<u64> {
+        Cache::builder("it")
+            .schema(schema)
+            .remote_with(Arc::new(store.another()), Json)
+            .build()
+            .unwrap()
+    };
+    let (old, new) = (of("1"), of("2"));
+    old.insert(&1, 1).await.unwrap();
+    assert!(new.get(&1).await.is_none());
+    new.insert(&1, 2).await.unwrap();
+    assert!(of("1").get(&1).await.is_none());
+    assert_eq!(*of("2").get(&1).await.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_lost_in_a_failover_cost_loads_and_bring_nothing_back() {
+    let [a, b] = processes(&policy());
+    a.cache.insert(&1, 10).await.unwrap();
+    a.link.stop_replication();
+    a.cache.insert(&2, 20).await.unwrap();
+    assert!(b.cache.get(&2).await.is_some());
+    a.link.fail_over();
+    tokio::time::sleep(seconds(4)).await;
+    a.link.beat();
+    b.link.beat();
+    assert_eq!(*b.cache.get(&1).await.unwrap(), 10);
+    assert!(
+        b.cache.get(&2).await.is_none(),
+        "the new master does not know of it"
+    );
+    let loads = Loads::default();
+    assert_eq!(
+        *a.cache
+            .get_or_load(&2, || loads.clone().load())
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(*b.cache.get(&2).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_process_refreshes_while_the_others_use_the_stale_copy() {
+    let fleet: [Process; 3] =
+        processes(&Policy::ttl(seconds(10)).stale_while_revalidate(seconds(60)));
+    let loads = Loads::default();
+    for each in &fleet {
+        each.cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap();
+    }
+    assert_eq!(loads.count(), 1);
+    tokio::time::sleep(seconds(11)).await;
+    let (counted, began) = (loads.clone(), Instant::now());
+    let answers = callers(&fleet, 100, move || slowly(counted.clone())).await;
+    let new = answers
+        .iter()
+        .filter(|answer| *answer.as_ref().unwrap() == 2)
+        .count();
+    assert_eq!(
+        (loads.count(), new),
+        (2, 1),
+        "who refreshes waits, the others do not"
+    );
+    assert!(began.elapsed() < Duration::from_millis(1100));
+    for each in &fleet {
+        assert_eq!(*each.cache.get(&1).await.unwrap(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_of_a_request_is_one_for_all_it_asks() {
+    let [a, _] = processes::<2>(&policy());
+    let loads = Loads::default();
+    // Each answer comes within the budget, but not two of them.
+    a.link.set_latency(Duration::from_millis(12));
+    let began = Instant::now();
+    a.cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
+    assert!(
+        began.elapsed() <= Duration::from_millis(20),
+        "{:?}",
+        began.elapsed()
+    );
+    a.link.set_latency(seconds(1));
+    let began = Instant::now();
+    a.cache
+        .get_or_load(&2, || loads.clone().load())
+        .await
+        .unwrap();
+    assert_eq!(began.elapsed(), Duration::from_millis(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_lost_on_the_way_every_caller_is_answered() {
+    for fault in [Fault::RequestLost, Fault::ReplyLost, Fault::Refused] {
+        // The look-up, the lease, the commit, and what comes after them.
+        for at in 0..5 {
+            let [a, b] = processes(&policy());
+            let loads = Loads::default();
+            a.link
+                .inject(std::iter::repeat_n(None, at).chain([Some(fault)]));
+            let value = a
+                .cache
+                .get_or_load(&1, || loads.clone().load())
+                .await
+                .unwrap();
+            assert_eq!((*value, loads.count()), (1, 1), "{fault:?} at {at}");
+            let again = b
+                .cache
+                .get_or_load(&1, || loads.clone().load())
+                .await
+                .unwrap();
+            assert_eq!(*again, loads.count(), "{fault:?} at {at}");
+            tokio::time::sleep(seconds(3)).await;
+            rested(&a).await;
+            rested(&b).await;
+        }
+    }
+}
+
+/// A lease that was granted without its leader hearing of it ends by itself.
+#[tokio::test(start_paused = true)]
+async fn lck_06_a_lease_granted_unheard_is_free_in_its_time() {
+    let [a, b] = processes(&policy());
+    let loads = Loads::default();
+    // The look-up is answered, the answer to the lease is lost.
+    a.link.inject([None, Some(Fault::ReplyLost)]);
+    a.cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
+    assert_eq!(a.link.leases(), 1);
+    let began = Instant::now();
+    b.cache
+        .get_or_load(&1, || loads.clone().load())
+        .await
+        .unwrap();
+    assert!(began.elapsed() < seconds(3));
+}

@@ -1,0 +1,19 @@
+//! The remote tier over real servers, which the tests start and end themselves.
+//!
+//! What depends on how fast a machine is, is bounded generously here and asserted as counts and
+//! bytes; `cargo xtask chaos` runs the same in full and prints the figures.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests spawn callers, read the clock, and fail by panicking"
+)]
+
+mod coherence;
+mod faults;
+mod fleet;
+mod refusals;
+mod support;
+mod values;

@@ -1,0 +1,270 @@
+//! Settings that cannot work, and servers that refuse: visible in words, never fatal, never a secret.
+
+use crate::support::{Loads, policy, redis, settings, until};
+use cache_core::{
+    Cache,
+    remote::{self, Health, Redis, Remote, State},
+};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tests::{proxy::Proxy, redis::Server};
+
+const CANARY: &str = "canary-7f3a";
+
+/// Builds at once, serves, and says what is wrong.
+async fn serves_and_says(url: &str, words: &str) {
+    let told: Arc<Mutex<Vec<Health>>> = Arc::default();
+    let observed = Arc::clone(&told);
+    let began = Instant::now();
+    let settings =
+        settings(url).observe(move |health| observed.lock().unwrap().push(health.clone()));
+    let shown = format!("{settings:?}");
+    let remote = Redis::with(settings).unwrap();
+    let cache: Cache<u64> = Cache::builder("it")
+        .policy(policy())
+        .remote(Arc::new(remote.clone()))
+        .build()
+        .unwrap();
+    let loads = Loads::default();
+    assert_eq!(
+        *cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap(),
+        1
+    );
+    assert!(
+        began.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        began.elapsed()
+    );
+    let mut reason = Arc::from("");
+    until(words, async || match remote.health().state {
+        State::Down(found) => {
+            reason = found;
+            reason.contains(words)
+        }
+        _ => false,
+    })
+    .await;
+    let told = told.lock().unwrap();
+    assert!(
+        told.iter()
+            .any(|health| matches!(&health.state, State::Down(reason) if reason.contains(words))),
+        "{told:?}"
+    );
+    for text in [
+        shown,
+        reason.to_string(),
+        format!("{told:?}"),
+        format!("{cache:?} {remote:?} {:?}", cache.remote_stats()),
+    ] {
+        assert!(!text.contains(CANARY), "SEC-01: {text}");
+    }
+}
+
+#[tokio::test]
+async fn rds_08_a_wrong_password_is_said_and_not_shown() {
+    let server = Server::start_with(&["--requirepass", "right"]);
+    let url = format!("redis://:{CANARY}@127.0.0.1:{}", server.port());
+    serves_and_says(&url, "password").await;
+}
+
+#[tokio::test]
+async fn rds_08_a_missing_password_is_said() {
+    let server = Server::start_with(&["--requirepass", "right"]);
+    serves_and_says(&server.url(), "password").await;
+}
+
+/// RDS-08: no more than one attempt a second, so that the server's log does not fill.
+#[tokio::test]
+async fn rds_08_a_wrong_password_is_not_tried_again_at_once() {
+    let server = Server::start_with(&["--requirepass", "right"]);
+    let proxy = Proxy::before(server.port()).await;
+    let remote = redis(
+        &proxy
+            .url()
+            .replace("redis://", &format!("redis://:{CANARY}@")),
+    );
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!remote.health().is_up());
+    assert!(proxy.accepted() <= 4, "{}", proxy.accepted());
+}
+
+#[tokio::test]
+async fn a_wrong_database_is_said() {
+    let server = Server::start();
+    let url = format!("redis://:{CANARY}@127.0.0.1:{}/99", server.port());
+    let _ = server.ask(&["CONFIG", "SET", "requirepass", CANARY]);
+    serves_and_says(&url, "database").await;
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_said() {
+    let port = tests::redis::free_port();
+    serves_and_says(
+        &format!("redis://user:{CANARY}@127.0.0.1:{port}"),
+        "nothing listens",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_of_another_kind_is_said() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            use tokio::io::AsyncWriteExt as _;
+            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    serves_and_says(&format!("redis://:{CANARY}@127.0.0.1:{port}"), "in its URL").await;
+}
+
+#[test]
+fn urls_that_cannot_be_used_are_errors_that_show_no_secret() {
+    for (url, words) in [
+        (format!("rediss://:{CANARY}@localhost"), "redis-tls"),
+        (format!("http://:{CANARY}@localhost"), "scheme"),
+        (
+            format!("redis://:{CANARY}@local host"),
+            "accepted is redis://",
+        ),
+        (
+            format!("redis://:{CANARY}@localhost:99999"),
+            "accepted is redis://",
+        ),
+        (
+            format!("redis://:{CANARY}@localhost/first"),
+            "accepted is redis://",
+        ),
+        (String::new(), "scheme"),
+    ] {
+        let error = remote::from_url(&url).unwrap_err();
+        assert!(error.is_config());
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(words), "{url}: {text}");
+        assert!(!text.contains(CANARY), "SEC-01: {text}");
+    }
+}
+
+#[test]
+fn every_setting_that_cannot_work_is_named() {
+    let settings = settings("redis://localhost")
+        .prefix("a*")
+        .client_name("a b")
+        .lanes(0)
+        .connections(1)
+        .connect(Duration::ZERO)
+        .probe(Duration::ZERO)
+        .heartbeat(Duration::ZERO)
+        .max_value(0);
+    let text = Redis::with(settings).unwrap_err().to_string();
+    for name in [
+        "prefix",
+        "client_name",
+        "lanes",
+        "connections",
+        "connect",
+        "probe",
+        "heartbeat",
+        "max_value",
+    ] {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+}
+
+/// RDS-09: what a user may not do is missing, and said; the rest works.
+#[tokio::test]
+async fn rds_09_a_user_without_scripts_reads_and_is_told_what_is_missing() {
+    let server = Server::start();
+    let _ = server.ask(&[
+        "ACL", "SETUSER", "limited", "on", ">pw", "~*", "&*", "+@all", "-eval", "-evalsha",
+    ]);
+    let full: Cache<u64> = Cache::builder("it")
+        .remote(Arc::new(redis(&server.url())))
+        .build()
+        .unwrap();
+    let url = format!("redis://limited:pw@127.0.0.1:{}", server.port());
+    let limited = redis(&url);
+    let cache: Cache<u64> = Cache::builder("it")
+        .remote(Arc::new(limited.clone()))
+        .build()
+        .unwrap();
+    until("connections", async || {
+        limited.health().is_up() && full.remote_stats().unwrap().health.is_up()
+    })
+    .await;
+    full.insert(&1, 1).await.unwrap();
+    assert_eq!(*cache.get(&1).await.unwrap(), 1);
+    let loads = Loads::default();
+    assert_eq!(
+        *cache
+            .get_or_load(&2, || loads.clone().load())
+            .await
+            .unwrap(),
+        1
+    );
+    let degraded = limited.health().degraded;
+    assert!(
+        degraded.iter().any(|text| text.contains("EVAL")),
+        "{degraded:?}"
+    );
+    assert!(limited.health().is_up());
+}
+
+/// RDS-09, RDS-36: without tracking memory lives by its bound.
+#[tokio::test]
+async fn rds_36_a_server_that_tells_nothing_of_changes_is_used_all_the_same() {
+    let server = Server::start();
+    let _ = server.ask(&[
+        "ACL",
+        "SETUSER",
+        "deaf",
+        "on",
+        ">pw",
+        "~*",
+        "&*",
+        "+@all",
+        "-client|tracking",
+    ]);
+    let remote = redis(&format!("redis://deaf:pw@127.0.0.1:{}", server.port()));
+    let cache: Cache<u64> = Cache::builder("it")
+        .remote(Arc::new(remote.clone()))
+        .build()
+        .unwrap();
+    until("the complaint", async || {
+        remote
+            .health()
+            .degraded
+            .iter()
+            .any(|text| text.contains("memory is not told"))
+    })
+    .await;
+    assert!(remote.health().is_up());
+    cache.insert(&1, 1).await.unwrap();
+    assert_eq!(*cache.get(&1).await.unwrap(), 1);
+    assert!(!cache.remote_stats().unwrap().is_coherent);
+}
+
+/// RDS-26: a server that takes no more clients is tried until it does.
+#[tokio::test]
+async fn rds_26_a_server_with_too_many_clients_is_used_when_it_has_room() {
+    let server = Server::start_with(&["--maxclients", "2"]);
+    let client = ::redis::Client::open(server.url()).unwrap();
+    let held = [
+        client.get_connection().unwrap(),
+        client.get_connection().unwrap(),
+    ];
+    let remote = redis(&server.url());
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(!remote.health().is_up());
+    drop(held);
+    let took = crate::support::up(&remote).await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
