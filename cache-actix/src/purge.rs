@@ -73,6 +73,11 @@ impl Purge {
         self.purger.all().await;
     }
 
+    /// The same for what has no request of its own, as a job that the handler begins.
+    pub fn purger(&self) -> &Purger {
+        &self.purger
+    }
+
     fn of(request: &HttpRequest) -> Option<Self> {
         let extensions = request.extensions();
         let purger = extensions.get::<Marks>()?.0.get::<Purger>()?.clone();

@@ -10,9 +10,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A quarter of a megabyte. With fewer, a service that invalidates often could hardly store what takes
-/// long to load.
-const STRIPES: usize = 16 * 1024;
+/// 64 KiB. With fewer, a service that invalidates often could hardly store what takes long to load; with
+/// more, a small cache would spend on them what it has for entries.
+const STRIPES: usize = 4 * 1024;
 
 /// The generation of a key when a load of it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use crate::process::{cargo, run};
 use crate::report::Report;
 
-const EXAMPLES: &[&str] = &["quickstart", "reverse_proxy"];
+const EXAMPLES: &[&str] = &["actix", "quickstart", "reverse_proxy"];
 
 pub(crate) fn run_all() -> Report {
     let mut report = Report::default();

@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "tests fail by panicking, and do not hang"
@@ -12,6 +13,7 @@ mod background;
 mod bodies;
 mod layers;
 mod macros;
+mod middleware;
 mod purge;
 mod support;
 mod workers;

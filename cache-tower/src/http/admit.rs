@@ -229,7 +229,7 @@ fn not_to_be_shared(
 ) -> Option<Pass> {
     let directives = &response.directives;
     // RFC 9111 §3: "if the cache is shared: the private response directive is not present".
-    if directives.private {
+    if directives.private || directives.withheld_fields().any(governs_the_rest) {
         return Some(Pass::Private);
     }
     if directives.no_cache && !response.has_validator {
@@ -251,6 +251,18 @@ fn not_to_be_shared(
         Profile::Guarded => about_one_client(response, policy),
         Profile::Standard => None,
     }
+}
+
+/// Whether a field says whom the response may be given, or how its body is to be read. Stored without
+/// it, as a qualified `private` or `no-cache` of it asks, the rest would be something else.
+fn governs_the_rest(field: &HeaderName) -> bool {
+    [
+        header::VARY,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_TYPE,
+    ]
+    .contains(field)
 }
 
 /// What the RFC leaves to the origin and its origin may not have thought of (guarded).
@@ -518,6 +530,19 @@ mod tests {
             decide(&Policy::from_headers(), &[], 200, &[]),
             Admission::Pass(Pass::NoLifetime)
         );
+    }
+
+    #[test]
+    fn what_would_be_stored_without_the_field_that_governs_it_is_not_stored() {
+        for policy in [Policy::from_headers(), Policy::standard()] {
+            for directive in ["private=\"vary\"", "no-cache=\"x-a, Content-Type\""] {
+                let control = format!("max-age=60, {directive}");
+                let passed = decide(&policy, &[], 200, &[("cache-control", &control)]);
+                assert_eq!(passed, Admission::Pass(Pass::Private), "{directive}");
+            }
+            let control = [("cache-control", "max-age=60, private=\"x-a\"")];
+            assert_eq!(fresh(decide(&policy, &[], 200, &control)), 60);
+        }
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use crate::support::{Ask, Gate, Policy, Reply, Site, eventually, minutes};
 use http::Method;
 
-#[tokio::test(start_paused = true)]
-async fn adm_01_nothing_is_purged_over_http_unless_a_handler_does_it() {
+pub(crate) async fn adm_01_nothing_is_purged_over_http_unless_a_handler_does_it() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| match ask.method.as_str() {
         "GET" => Reply::text(ask.call.to_string()),
         _ => Reply::text("no").status(405),
@@ -47,8 +46,7 @@ async fn adm_01_nothing_is_purged_over_http_unless_a_handler_does_it() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn adm_01_a_handler_purges_whom_it_lets() {
+pub(crate) async fn adm_01_a_handler_purges_whom_it_lets() {
     let app = Site::of(Policy::ttl(minutes(5)), |ask: Ask| async move {
         if ask.method == Method::POST {
             if ask.header("authorization") != "admin" {
@@ -79,8 +77,7 @@ fn name(n: usize, length: usize) -> String {
     format!("{n}{}", "x".repeat(length - n.len()))
 }
 
-#[tokio::test(start_paused = true)]
-async fn adm_04_too_many_groups_or_too_long_ones_are_not_stored() {
+pub(crate) async fn adm_04_too_many_groups_or_too_long_ones_are_not_stored() {
     for (count, length, is_stored) in [
         (128, 10, true),
         (129, 10, false),
@@ -110,8 +107,7 @@ async fn adm_04_too_many_groups_or_too_long_ones_are_not_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn adm_05_a_purge_reaches_its_own_cache_only() {
+pub(crate) async fn adm_05_a_purge_reaches_its_own_cache_only() {
     let site = Site::replying(Policy::ttl(minutes(5)).group("users"), |ask| {
         Reply::text(ask.call.to_string())
     });
@@ -129,8 +125,7 @@ async fn adm_05_a_purge_reaches_its_own_cache_only() {
     other.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn adm_05_a_group_reaches_all_its_responses_and_no_others() {
+pub(crate) async fn adm_05_a_group_reaches_all_its_responses_and_no_others() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let mut reply = Reply::text(ask.call.to_string()).header("vary", "accept");
         let groups = ask
@@ -165,8 +160,7 @@ async fn adm_05_a_group_reaches_all_its_responses_and_no_others() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn adm_05_a_purge_refuses_what_is_on_its_way() {
+pub(crate) async fn adm_05_a_purge_refuses_what_is_on_its_way() {
     for purge in ["group", "uri", "all"] {
         let gate = Gate::closed();
         let opened = gate.clone();

@@ -13,8 +13,7 @@ fn account(control: &'static str) -> impl Fn(Ask) -> Reply + Send + Sync + 'stat
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_01_no_suffix_of_a_path_makes_a_page_with_a_cookie_storable() {
+pub(crate) async fn dcp_01_no_suffix_of_a_path_makes_a_page_with_a_cookie_storable() {
     for (policy, control) in [
         (Policy::ttl(minutes(5)), ""),
         (Policy::override_ttl(minutes(5)), ""),
@@ -42,8 +41,7 @@ async fn dcp_01_no_suffix_of_a_path_makes_a_page_with_a_cookie_storable() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_01_what_says_itself_that_it_is_shared_is_stored() {
+pub(crate) async fn dcp_01_what_says_itself_that_it_is_shared_is_stored() {
     for control in ["public, max-age=600", "s-maxage=600"] {
         let app = Site::replying(Policy::from_headers(), move |ask| {
             Reply::text(ask.call.to_string()).control(control)
@@ -62,8 +60,7 @@ async fn dcp_01_what_says_itself_that_it_is_shared_is_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_04_a_reflected_origin_without_vary_is_not_stored() {
+pub(crate) async fn dcp_04_a_reflected_origin_without_vary_is_not_stored() {
     let reflecting = |ask: Ask| {
         Reply::text(ask.call.to_string())
             .control("public, max-age=60")
@@ -78,8 +75,7 @@ async fn dcp_04_a_reflected_origin_without_vary_is_not_stored() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_04_a_reflected_origin_with_vary_is_stored_for_each_origin() {
+pub(crate) async fn dcp_04_a_reflected_origin_with_vary_is_stored_for_each_origin() {
     let reflecting = |ask: Ask| {
         Reply::text(ask.header("origin"))
             .control("max-age=60")

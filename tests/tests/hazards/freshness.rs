@@ -31,8 +31,7 @@ fn ok(body: &str) -> (String, u16) {
     (body.to_owned(), 200)
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_11_a_lifetime_that_is_no_number_is_none() {
+pub(crate) async fn sto_11_a_lifetime_that_is_no_number_is_none() {
     for control in [
         "max-age=-1",
         "max-age=\"60\"",
@@ -56,8 +55,7 @@ async fn sto_11_a_lifetime_that_is_no_number_is_none() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_11_a_lifetime_too_great_is_long_and_ends() {
+pub(crate) async fn sto_11_a_lifetime_too_great_is_long_and_ends() {
     for control in [
         "max-age=2147483648",
         "max-age=9223372036854775808",
@@ -75,8 +73,7 @@ async fn sto_11_a_lifetime_too_great_is_long_and_ends() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_12_an_age_that_overflows_counts_as_stale() {
+pub(crate) async fn sto_12_an_age_that_overflows_counts_as_stale() {
     for age in [
         "18446744073709551615",
         "2147483648",
@@ -97,8 +94,7 @@ async fn sto_12_an_age_that_overflows_counts_as_stale() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_12_an_age_from_upstream_counts_and_is_added_to() {
+pub(crate) async fn sto_12_an_age_from_upstream_counts_and_is_added_to() {
     let app = Site::replying(Policy::from_headers(), |ask| {
         Reply::text(ask.call.to_string())
             .control("max-age=60")
@@ -117,8 +113,7 @@ async fn sto_12_an_age_from_upstream_counts_and_is_added_to() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_15_a_lifetime_of_zero_is_never_served() {
+pub(crate) async fn sto_15_a_lifetime_of_zero_is_never_served() {
     for lines in [
         &[("cache-control", "max-age=0")][..],
         &[("cache-control", "s-maxage=0, max-age=60")],
@@ -142,8 +137,7 @@ async fn sto_15_a_lifetime_of_zero_is_never_served() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_15_a_lifetime_ends_to_the_nanosecond() {
+pub(crate) async fn sto_15_a_lifetime_ends_to_the_nanosecond() {
     let app = Site::replying(Policy::ttl(seconds(60)), numbered("public")).start();
     assert_eq!(ask(&app).await, ok("1"));
     pass(Duration::from_nanos(59_999_999_999)).await;
@@ -153,8 +147,7 @@ async fn sto_15_a_lifetime_ends_to_the_nanosecond() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn sto_15_a_wall_clock_that_steps_changes_no_lifetime() {
+pub(crate) async fn sto_15_a_wall_clock_that_steps_changes_no_lifetime() {
     let clock = ManualClock::at(SystemTime::UNIX_EPOCH + hours(500_000));
     let settings = Settings {
         clock: Some(clock.clone()),
@@ -172,8 +165,7 @@ async fn sto_15_a_wall_clock_that_steps_changes_no_lifetime() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_16_huge_stale_windows_are_cut_to_the_longest() {
+pub(crate) async fn sto_16_huge_stale_windows_are_cut_to_the_longest() {
     for (control, longest) in [
         (
             "max-age=1, stale-while-revalidate=18446744073709551615",
@@ -198,8 +190,7 @@ async fn sto_16_huge_stale_windows_are_cut_to_the_longest() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_16_a_window_that_is_no_number_is_none() {
+pub(crate) async fn sto_16_a_window_that_is_no_number_is_none() {
     for control in [
         "max-age=1, stale-while-revalidate=-1, stale-if-error=x",
         "max-age=1, stale-while-revalidate=1e30, stale-if-error=1e30",
@@ -213,8 +204,7 @@ async fn sto_16_a_window_that_is_no_number_is_none() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_17_where_stale_is_forbidden_the_error_is_told() {
+pub(crate) async fn sto_17_where_stale_is_forbidden_the_error_is_told() {
     for directive in ["must-revalidate", "proxy-revalidate", "s-maxage=9"] {
         let control =
             format!("max-age=9, stale-if-error=900, stale-while-revalidate=900, {directive}");
@@ -231,8 +221,7 @@ async fn sto_17_where_stale_is_forbidden_the_error_is_told() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_26_an_error_does_not_displace_a_good_response() {
+pub(crate) async fn sto_26_an_error_does_not_displace_a_good_response() {
     let app = Site::replying(
         Policy::from_headers(),
         failing("max-age=10, stale-if-error=60", 2, 3),
@@ -263,8 +252,7 @@ async fn sto_26_an_error_does_not_displace_a_good_response() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_26_past_the_window_the_error_is_told_and_not_stored() {
+pub(crate) async fn sto_26_past_the_window_the_error_is_told_and_not_stored() {
     let app = Site::replying(
         Policy::from_headers(),
         failing("public, max-age=10, stale-if-error=60", 2, 3),
@@ -278,8 +266,7 @@ async fn sto_26_past_the_window_the_error_is_told_and_not_stored() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_26_a_body_that_breaks_off_does_not_displace_a_good_response() {
+pub(crate) async fn sto_26_a_body_that_breaks_off_does_not_displace_a_good_response() {
     use crate::support::Piece;
     let app = Site::replying(Policy::from_headers(), |ask| {
         match ask.call {
@@ -303,8 +290,7 @@ async fn sto_26_a_body_that_breaks_off_does_not_displace_a_good_response() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_56_a_client_that_wants_it_fresh_gets_it_and_the_next_gets_that() {
+pub(crate) async fn sto_56_a_client_that_wants_it_fresh_gets_it_and_the_next_gets_that() {
     for (name, value) in [
         ("cache-control", "no-cache"),
         ("cache-control", "max-age=0"),
@@ -344,8 +330,7 @@ async fn sto_56_a_client_that_wants_it_fresh_gets_it_and_the_next_gets_that() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_56_a_policy_may_ignore_what_clients_want() {
+pub(crate) async fn sto_56_a_policy_may_ignore_what_clients_want() {
     let policy = Policy::ttl(minutes(5)).ignore_client_directives();
     let app = Site::replying(policy, numbered("public")).start();
     assert_eq!(ask(&app).await, ok("1"));
@@ -364,8 +349,7 @@ async fn sto_56_a_policy_may_ignore_what_clients_want() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_17_what_the_origin_withdraws_is_not_served_stale_any_more() {
+pub(crate) async fn sto_17_what_the_origin_withdraws_is_not_served_stale_any_more() {
     for (status, control, is_varied) in [
         (410, "", false),
         (410, "", true),

@@ -1,6 +1,6 @@
 //! Which requests share a response: the key.
 
-use crate::support::{Ask, Policy, Reply, Settings, Site, minutes};
+use crate::support::{Ask, Framework, Policy, Reply, Settings, Site, minutes};
 use http::HeaderName;
 use std::collections::HashMap;
 
@@ -20,8 +20,7 @@ fn echo_uri(ask: Ask) -> Reply {
     Reply::text(ask.uri.to_string())
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_01_two_hosts_never_share_a_response() {
+pub(crate) async fn key_01_two_hosts_never_share_a_response() {
     for (policy, control) in [
         (Policy::ttl(minutes(5)), "public"),
         (Policy::from_headers(), "public, max-age=60"),
@@ -43,8 +42,7 @@ async fn key_01_two_hosts_never_share_a_response() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_01_an_absolute_uri_and_a_host_field_name_the_same() {
+pub(crate) async fn key_01_an_absolute_uri_and_a_host_field_name_the_same() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(format!("{} {}", ask.call, ask.uri))
     })
@@ -78,8 +76,7 @@ async fn key_01_an_absolute_uri_and_a_host_field_name_the_same() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_01_several_host_fields_are_passed_on() {
+pub(crate) async fn key_01_several_host_fields_are_passed_on() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(ask.call.to_string())
     })
@@ -98,8 +95,7 @@ async fn key_01_several_host_fields_are_passed_on() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_04_spellings_of_one_host_share_and_others_do_not() {
+pub(crate) async fn key_04_spellings_of_one_host_share_and_others_do_not() {
     let app = Site::replying(Policy::ttl(minutes(5)), echo_host("")).start();
     for (host, answered) in [
         ("example.test", "example.test"),
@@ -122,8 +118,7 @@ async fn key_04_spellings_of_one_host_share_and_others_do_not() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_06_forwarding_fields_that_name_a_host_or_scheme_are_not_shared() {
+pub(crate) async fn key_06_forwarding_fields_that_name_a_host_or_scheme_are_not_shared() {
     for name in [
         "x-forwarded-host",
         "x-forwarded-server",
@@ -160,8 +155,7 @@ async fn key_06_forwarding_fields_that_name_a_host_or_scheme_are_not_shared() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_06_forwarded_counts_by_its_host_and_proto_and_not_by_its_clients() {
+pub(crate) async fn key_06_forwarded_counts_by_its_host_and_proto_and_not_by_its_clients() {
     let reflected = |ask: Ask| Reply::text(format!("{} {}", ask.call, ask.header("forwarded")));
     let app = Site::replying(Policy::ttl(minutes(5)), reflected).start();
     for (line, call) in [
@@ -197,8 +191,7 @@ fn prefers_body(ask: Ask) -> Reply {
     })
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_08_a_get_with_a_body_neither_takes_nor_leaves_anything() {
+pub(crate) async fn key_08_a_get_with_a_body_neither_takes_nor_leaves_anything() {
     let app = Site::replying(Policy::ttl(minutes(5)), prefers_body).start();
     assert_eq!(
         app.get("/?q=a").body("q=evil").send().await.text(),
@@ -228,8 +221,7 @@ async fn key_08_a_get_with_a_body_neither_takes_nor_leaves_anything() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_09_the_query_counts_to_the_byte() {
+pub(crate) async fn key_09_the_query_counts_to_the_byte() {
     let app = Site::replying(Policy::ttl(minutes(5)), echo_uri).start();
     let spellings = [
         "/",
@@ -256,8 +248,7 @@ async fn key_09_the_query_counts_to_the_byte() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_09_a_policy_that_leaves_out_parameters_keeps_the_order_of_duplicates() {
+pub(crate) async fn key_09_a_policy_that_leaves_out_parameters_keeps_the_order_of_duplicates() {
     let policy = Policy::ttl(minutes(5)).vary_by_query(["page"]);
     let app = Site::replying(policy, echo_uri).start();
     for (path, answered) in [
@@ -282,8 +273,7 @@ fn everything(ask: Ask) -> Reply {
     Reply::text(format!("{} {fields:?}", ask.uri)).header("vary", "accept")
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_11_no_value_imitates_the_boundary_of_another() {
+pub(crate) async fn key_11_no_value_imitates_the_boundary_of_another() {
     const ALPHABET: [char; 10] = ['/', ':', '?', '&', '=', '%', '.', 'a', 'b', ';'];
     let policy = Policy::ttl(minutes(5)).vary_by_header(HeaderName::from_static("x"));
     let app = Site::replying(policy, everything).start();
@@ -315,8 +305,7 @@ async fn key_11_no_value_imitates_the_boundary_of_another() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_11_an_encoded_question_mark_begins_no_query() {
+pub(crate) async fn key_11_an_encoded_question_mark_begins_no_query() {
     let app = Site::replying(Policy::ttl(minutes(5)), echo_uri).start();
     for path in ["/a?b", "/a%3Fb", "/a%3fb", "/a/b", "/a%2Fb", "/a"] {
         assert_eq!(app.get(path).send().await.text(), path);
@@ -325,8 +314,7 @@ async fn key_11_an_encoded_question_mark_begins_no_query() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_13_equal_hashes_never_mean_equal_keys() {
+pub(crate) async fn key_13_equal_hashes_never_mean_equal_keys() {
     let settings = Settings {
         colliding_hashes: true,
         ..Settings::default()
@@ -372,8 +360,7 @@ async fn key_13_equal_hashes_never_mean_equal_keys() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_16_paths_are_not_normalised() {
+pub(crate) async fn key_16_paths_are_not_normalised() {
     let app = Site::new()
         .route("/b", Policy::ttl(minutes(5)), async |_| {
             Reply::text("the page")
@@ -397,15 +384,20 @@ async fn key_16_paths_are_not_normalised() {
             "/b;x",
         ] {
             let answer = app.get(path).send().await;
-            assert_eq!(answer.text(), format!("no page {path}"));
+            // actix's router decodes before it looks for a route.
+            let is_found = path == "/%62" && Framework::current() == Framework::Actix;
+            let text = match is_found {
+                true => "the page".to_owned(),
+                false => format!("no page {path}"),
+            };
+            assert_eq!(answer.text(), text);
         }
     }
-    assert_eq!((app.calls_of("/b"), app.calls_of("*")), (1, 9));
+    assert_eq!(app.calls(), 10, "one for each spelling");
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_18_a_key_over_the_limit_is_passed_on() {
+pub(crate) async fn key_18_a_key_over_the_limit_is_passed_on() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(format!("{} {}", ask.call, ask.uri.path().len()))
     })
@@ -424,8 +416,7 @@ async fn key_18_a_key_over_the_limit_is_passed_on() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_20_whatever_a_policy_adds_or_leaves_out_hosts_stay_apart() {
+pub(crate) async fn key_20_whatever_a_policy_adds_or_leaves_out_hosts_stay_apart() {
     let named = HeaderName::from_static("accept");
     for policy in [
         Policy::ttl(minutes(5)).vary_by_header(named),
@@ -451,8 +442,7 @@ async fn key_20_whatever_a_policy_adds_or_leaves_out_hosts_stay_apart() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_20_a_field_the_policy_names_keeps_tenants_apart() {
+pub(crate) async fn key_20_a_field_the_policy_names_keeps_tenants_apart() {
     let policy = Policy::ttl(minutes(5)).vary_by_header(HeaderName::from_static("x-tenant"));
     let app = Site::replying(policy, |ask| Reply::text(ask.header("x-tenant"))).start();
     for tenant in ["a", "b", "a", "b"] {

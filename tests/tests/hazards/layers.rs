@@ -1,13 +1,11 @@
 //! Layers of one cache at two levels: around the router, and on the route.
 
 use crate::support::{
-    App, Ask, Piece, Policy, Reply, Site, boxed, eventually, guarded, hours, minutes, others_run,
-    pass, seconds,
+    App, Ask, Piece, Policy, Reply, Site, eventually, hours, minutes, others_run, pass, seconds,
 };
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use tower::{Layer, limit::GlobalConcurrencyLimitLayer};
 
 /// The policy of the inner layer, with windows for every kind of staleness.
 fn inner() -> Policy {
@@ -30,8 +28,7 @@ fn both(outer: &Policy, inner: &Policy) -> [App; 2] {
     ]
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_cold_request_is_one_call_and_one_copy_and_then_a_hit() {
+pub(crate) async fn asy_39_a_cold_request_is_one_call_and_one_copy_and_then_a_hit() {
     for outer in [Policy::from_headers(), Policy::ttl(hours(1)), Policy::off()] {
         for app in both(&outer, &inner()) {
             let began = tokio::time::Instant::now();
@@ -47,8 +44,7 @@ async fn asy_39_a_cold_request_is_one_call_and_one_copy_and_then_a_hit() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_stale_response_is_refreshed_by_one_call_that_reaches_the_handler() {
+pub(crate) async fn asy_39_a_stale_response_is_refreshed_by_one_call_that_reaches_the_handler() {
     for outer in [Policy::from_headers(), Policy::ttl(hours(1)), Policy::off()] {
         for app in both(&outer, &inner()) {
             assert_eq!(app.get("/x").send().await.text(), "1 /x");
@@ -64,8 +60,7 @@ async fn asy_39_a_stale_response_is_refreshed_by_one_call_that_reaches_the_handl
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_purge_takes_the_one_copy() {
+pub(crate) async fn asy_39_a_purge_takes_the_one_copy() {
     for outer in [Policy::from_headers(), Policy::ttl(hours(1)), Policy::off()] {
         for app in both(&outer, &inner()) {
             let mut calls = 0;
@@ -102,8 +97,7 @@ async fn asy_39_a_purge_takes_the_one_copy() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_different_query_policies_inside_and_outside_agree_on_one_copy() {
+pub(crate) async fn asy_39_different_query_policies_inside_and_outside_agree_on_one_copy() {
     for (outer, inner) in [
         (Policy::from_headers(), inner().vary_by_query(["page"])),
         (Policy::ttl(hours(1)).vary_by_query(["page"]), inner()),
@@ -146,8 +140,7 @@ async fn asy_39_different_query_policies_inside_and_outside_agree_on_one_copy() 
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_many_at_once_are_one_call_through_both() {
+pub(crate) async fn asy_39_many_at_once_are_one_call_through_both() {
     for inner in [
         inner(),
         inner().vary_by_query(["page"]),
@@ -181,8 +174,7 @@ async fn asy_39_many_at_once_are_one_call_through_both() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_what_is_not_shared_passes_both_and_delays_nobody() {
+pub(crate) async fn asy_39_what_is_not_shared_passes_both_and_delays_nobody() {
     for inner in [Policy::ttl(minutes(5)), Policy::off()] {
         let site = Site::new().route("/x", inner.clone(), async |ask: Ask| {
             tokio::time::sleep(seconds(3)).await;
@@ -206,8 +198,7 @@ async fn asy_39_what_is_not_shared_passes_both_and_delays_nobody() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_an_error_behind_both_is_answered_by_the_one_stale_copy() {
+pub(crate) async fn asy_39_an_error_behind_both_is_answered_by_the_one_stale_copy() {
     for outer in [
         Policy::from_headers(),
         Policy::ttl(hours(1)).stale_if_error(hours(1)),
@@ -244,8 +235,7 @@ async fn asy_39_an_error_behind_both_is_answered_by_the_one_stale_copy() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_the_inner_policy_may_forbid_what_the_outer_allows() {
+pub(crate) async fn asy_39_the_inner_policy_may_forbid_what_the_outer_allows() {
     let site = || {
         Site::new().route("/x", Policy::off(), async |ask: Ask| {
             Reply::text(ask.call.to_string()).control("public, max-age=60")
@@ -263,8 +253,7 @@ async fn asy_39_the_inner_policy_may_forbid_what_the_outer_allows() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_an_invalidation_behind_both_is_heeded_by_both() {
+pub(crate) async fn asy_39_an_invalidation_behind_both_is_heeded_by_both() {
     let policy = Policy::ttl(minutes(5));
     let site = || {
         Site::new().route("/x", policy.clone(), async |ask: Ask| {
@@ -293,8 +282,7 @@ async fn asy_39_an_invalidation_behind_both_is_heeded_by_both() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_layers_of_different_caches_are_each_their_own() {
+pub(crate) async fn asy_39_layers_of_different_caches_are_each_their_own() {
     let within = Site::new()
         .route("/x", Policy::ttl(seconds(10)), numbered)
         .start();
@@ -316,8 +304,7 @@ async fn asy_39_layers_of_different_caches_are_each_their_own() {
     within.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_what_only_the_inner_policy_lifts_is_lifted() {
+pub(crate) async fn asy_39_what_only_the_inner_policy_lifts_is_lifted() {
     let inner = Policy::ttl(minutes(5))
         .ignore_credentials()
         .ignore_client_directives();
@@ -344,8 +331,7 @@ async fn asy_39_what_only_the_inner_policy_lifts_is_lifted() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_client_that_insists_does_not_end_collapsing() {
+pub(crate) async fn asy_39_a_client_that_insists_does_not_end_collapsing() {
     let inner = Policy::ttl(minutes(5)).ignore_client_directives();
     let site = Site::new().route("/x", inner, async |ask: Ask| {
         tokio::time::sleep(seconds(1)).await;
@@ -365,8 +351,7 @@ async fn asy_39_a_client_that_insists_does_not_end_collapsing() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_what_goes_past_goes_past_both_and_is_told_once() {
+pub(crate) async fn asy_39_what_goes_past_goes_past_both_and_is_told_once() {
     for outer in [Policy::from_headers(), Policy::off()] {
         for app in both(&outer, &inner()) {
             let past = || {
@@ -389,8 +374,7 @@ async fn asy_39_what_goes_past_goes_past_both_and_is_told_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_head_is_answered_from_the_one_copy() {
+pub(crate) async fn asy_39_a_head_is_answered_from_the_one_copy() {
     for outer in [Policy::from_headers(), Policy::ttl(hours(1)), Policy::off()] {
         for app in both(&outer, &inner()) {
             assert_eq!(app.head("/x").send().await.header("content-length"), "4");
@@ -403,8 +387,7 @@ async fn asy_39_a_head_is_answered_from_the_one_copy() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_an_early_refresh_reaches_the_handler() {
+pub(crate) async fn asy_39_an_early_refresh_reaches_the_handler() {
     let policy = Policy::ttl(minutes(5)).early_refresh(20.0);
     // A load takes a second: with half a minute left one read in five refreshes, with five minutes left
     // one in three million.
@@ -425,8 +408,7 @@ async fn asy_39_an_early_refresh_reaches_the_handler() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_when_the_leader_leaves_another_takes_its_turn_through_both() {
+pub(crate) async fn asy_39_when_the_leader_leaves_another_takes_its_turn_through_both() {
     for inner in [inner(), inner().vary_by_query(["page"])] {
         let site = || {
             Site::new().route("/x", inner.clone(), async |ask: Ask| {
@@ -469,8 +451,8 @@ fn tenants() -> [App; 2] {
     ]
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_what_the_inner_layer_stored_under_its_own_key_is_not_the_outers_to_give() {
+pub(crate) async fn asy_39_what_the_inner_layer_stored_under_its_own_key_is_not_the_outers_to_give()
+{
     for app in tenants() {
         let tenant = |name: &str| app.get("/x").header("x-tenant", name);
         for _ in 0..2 {
@@ -484,8 +466,7 @@ async fn asy_39_what_the_inner_layer_stored_under_its_own_key_is_not_the_outers_
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_who_waits_at_the_outer_layer_does_not_get_what_the_inner_keeps_apart() {
+pub(crate) async fn asy_39_who_waits_at_the_outer_layer_does_not_get_what_the_inner_keeps_apart() {
     for app in tenants() {
         let asking: Vec<_> = ["", "a", "b", "", "a", "b"]
             .into_iter()
@@ -509,19 +490,16 @@ async fn asy_39_who_waits_at_the_outer_layer_does_not_get_what_the_inner_keeps_a
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_guard_between_two_layers_is_asked_by_everyone() {
+pub(crate) async fn asy_39_a_guard_between_two_layers_is_asked_by_everyone() {
     for (field, inner) in [
         ("x-api-key", Policy::ttl(minutes(5))),
         ("cookie", Policy::ttl(minutes(5)).ignore_credentials()),
     ] {
         let site = || {
             let site = Site::new().route("/x", inner.clone(), numbered);
-            site.between(move |service| {
-                guarded(service, move |headers| {
-                    let refused = !headers.contains_key(field);
-                    refused.then(|| Reply::text("for staff only").status(403))
-                })
+            site.guarded(move |headers| {
+                let refused = !headers.contains_key(field);
+                refused.then(|| Reply::text("for staff only").status(403))
             })
         };
         for app in [
@@ -541,22 +519,20 @@ async fn asy_39_a_guard_between_two_layers_is_asked_by_everyone() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_field_that_is_rewritten_between_two_layers_selects_as_the_inner_sees_it() {
+pub(crate) async fn asy_39_a_field_that_is_rewritten_between_two_layers_selects_as_the_inner_sees_it()
+ {
     let site = || {
         let site = Site::new().route("/x", Policy::ttl(minutes(5)), async |ask: Ask| {
             Reply::text(format!("{}: mail of {}", ask.call, ask.header("x-user")))
                 .header("vary", "x-user")
         });
-        site.between(|service| {
-            guarded(service, |headers| {
-                let is_alice = headers
-                    .get("x-api-key")
-                    .is_some_and(|key| key == "of alice");
-                let user = if is_alice { "alice" } else { "nobody" };
-                headers.insert("x-user", HeaderValue::from_static(user));
-                None
-            })
+        site.guarded(|headers| {
+            let is_alice = headers
+                .get("x-api-key")
+                .is_some_and(|key| key == "of alice");
+            let user = if is_alice { "alice" } else { "nobody" };
+            headers.insert("x-user", HeaderValue::from_static(user));
+            None
         })
     };
     for app in [
@@ -574,20 +550,18 @@ async fn asy_39_a_field_that_is_rewritten_between_two_layers_selects_as_the_inne
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_two_layers_with_one_permit_between_them_do_not_wait_for_each_other() {
+pub(crate) async fn asy_39_two_layers_with_one_permit_between_them_do_not_wait_for_each_other() {
     for (inner, other) in [
         (Policy::ttl(minutes(5)).vary_by_query(["page"]), "?x=1"),
         (Policy::ttl(minutes(5)).ignore_credentials(), ""),
     ] {
         let permits = Arc::new(Semaphore::new(1));
-        let limit = GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&permits));
         let app = Site::new()
             .route("/x", inner.clone(), async |ask: Ask| {
                 tokio::time::sleep(seconds(1)).await;
                 Reply::text(ask.call.to_string())
             })
-            .between(move |service| boxed(limit.layer(service)))
+            .limited(Arc::clone(&permits))
             .around(Policy::from_headers())
             .start();
         let held = permits.acquire().await.unwrap();
@@ -612,8 +586,7 @@ async fn asy_39_two_layers_with_one_permit_between_them_do_not_wait_for_each_oth
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_clients_that_want_only_what_is_stored_do_not_stop_refreshes() {
+pub(crate) async fn asy_39_clients_that_want_only_what_is_stored_do_not_stop_refreshes() {
     let inner = || Policy::ttl(minutes(1)).stale_while_revalidate(hours(1));
     let site = || Site::new().route("/x", inner(), numbered);
     let heedless = || Policy::from_headers().ignore_client_directives();

@@ -4,8 +4,8 @@
 //! as to a request with `x-guard`. From then on it asks about that, and the inner layer decides.
 
 use crate::support::{
-    Answer, App, Ask, Gate, Origin, Policy, Reply, Sending, Site, eventually, guarded, hours,
-    minutes, others_run, pass, seconds,
+    Answer, App, Ask, Gate, Origin, Policy, Reply, Sending, Site, eventually, hours, minutes,
+    others_run, pass, seconds,
 };
 use futures_util::future::join_all;
 use http::HeaderMap;
@@ -22,19 +22,14 @@ const TWO: (u16, &str, &str) = (200, "two", "\"v2\"");
 /// A route with a layer of its own, a guard before it, and a layer around both.
 fn levels(
     policy: &Policy,
-    guard: impl Fn(&HeaderMap) -> Reply + Clone + Send + Sync + 'static,
+    guard: impl Fn(&HeaderMap) -> Reply + Send + Sync + 'static,
     handler: impl Fn(Ask) -> Reply + Send + Sync + 'static,
 ) -> App {
     Site::new()
         .route("/x", policy.clone(), move |ask| {
             std::future::ready(handler(ask))
         })
-        .between(move |service| {
-            let guard = guard.clone();
-            guarded(service, move |headers| {
-                headers.contains_key("x-guard").then(|| guard(headers))
-            })
-        })
+        .guarded(move |headers| headers.contains_key("x-guard").then(|| guard(headers)))
         .before(policy.clone())
         .start()
 }
@@ -57,8 +52,7 @@ fn page(etag: &str, body: &'static str) -> Reply {
     Reply::text(body).control(FRESH).header("etag", etag)
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_304_to_the_outer_layers_question_is_no_answer_to_its_client() {
+pub(crate) async fn asy_39_a_304_to_the_outer_layers_question_is_no_answer_to_its_client() {
     for policy in profiles() {
         let origin = Origin::of("\"v1\"", "one");
         let app = levels(&policy, |_| page("\"v1\"", "one"), origin.handler(FRESH));
@@ -82,8 +76,7 @@ async fn asy_39_a_304_to_the_outer_layers_question_is_no_answer_to_its_client() 
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_the_inner_layers_own_copy_answers_the_outer_ones_question_in_full() {
+pub(crate) async fn asy_39_the_inner_layers_own_copy_answers_the_outer_ones_question_in_full() {
     for policy in profiles() {
         for etag in ["\"v1\"", "\"v0\"", "W/\"v1\""] {
             let origin = Origin::of("\"v1\"", "one");
@@ -109,8 +102,7 @@ async fn asy_39_the_inner_layers_own_copy_answers_the_outer_ones_question_in_ful
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_what_the_outer_layer_asks_about_may_have_changed() {
+pub(crate) async fn asy_39_what_the_outer_layer_asks_about_may_have_changed() {
     for policy in profiles() {
         let origin = Origin::of("\"v2\"", "two");
         let app = levels(&policy, |_| page("\"v1\"", "one"), origin.handler(FRESH));
@@ -125,8 +117,7 @@ async fn asy_39_what_the_outer_layer_asks_about_may_have_changed() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_304_to_no_question_of_the_clients_never_reaches_it() {
+pub(crate) async fn asy_39_a_304_to_no_question_of_the_clients_never_reaches_it() {
     for policy in profiles() {
         // The handler says 304 whenever it is asked by a tag, and does not say of which page.
         let says_yes = |ask: Ask| {
@@ -179,8 +170,7 @@ async fn asy_39_a_304_to_no_question_of_the_clients_never_reaches_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_variant_that_the_inner_layer_chose_is_not_asked_for_again_and_again() {
+pub(crate) async fn asy_39_a_variant_that_the_inner_layer_chose_is_not_asked_for_again_and_again() {
     for policy in profiles() {
         let by_language = |headers: &HeaderMap| {
             let language = headers["accept-language"].to_str().unwrap();
@@ -208,8 +198,7 @@ async fn asy_39_a_variant_that_the_inner_layer_chose_is_not_asked_for_again_and_
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_what_the_outer_layer_lacks_of_a_page_is_no_answer_to_who_wants_it_all() {
+pub(crate) async fn asy_39_what_the_outer_layer_lacks_of_a_page_is_no_answer_to_who_wants_it_all() {
     for policy in profiles() {
         const TEN: &str = "0123456789";
         for (etag, whole) in [("\"v1\"", TEN), ("\"v2\"", "abcdefghij")] {
@@ -237,8 +226,7 @@ async fn asy_39_what_the_outer_layer_lacks_of_a_page_is_no_answer_to_who_wants_i
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_parts_of_two_layers_are_not_joined_even_under_one_tag() {
+pub(crate) async fn asy_39_parts_of_two_layers_are_not_joined_even_under_one_tag() {
     for policy in profiles() {
         let origin = Origin::of("\"v1\"", "0123456789");
         let guard = |_: &HeaderMap| {
@@ -258,8 +246,7 @@ async fn asy_39_parts_of_two_layers_are_not_joined_even_under_one_tag() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_416_to_the_outer_layers_question_is_no_answer_either() {
+pub(crate) async fn asy_39_a_416_to_the_outer_layers_question_is_no_answer_either() {
     for policy in profiles() {
         let guard = |_: &HeaderMap| {
             let reply = page("\"v1\"", "0123").status(206);
@@ -285,8 +272,7 @@ async fn asy_39_a_416_to_the_outer_layers_question_is_no_answer_either() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_purge_while_the_inner_layer_is_asked_is_heeded() {
+pub(crate) async fn asy_39_a_purge_while_the_inner_layer_is_asked_is_heeded() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let app = Site::new()
@@ -301,12 +287,10 @@ async fn asy_39_a_purge_while_the_inner_layer_is_asked_is_heeded() {
                 reply
             }
         })
-        .between(|service| {
-            guarded(service, |headers| {
-                headers
-                    .contains_key("x-guard")
-                    .then(|| page("\"v1\"", "one"))
-            })
+        .guarded(move |headers| {
+            headers
+                .contains_key("x-guard")
+                .then(|| page("\"v1\"", "one"))
         })
         .before(Policy::from_headers())
         .start();
@@ -338,8 +322,7 @@ fn both(handler: impl Fn(Ask) -> Reply + Clone + Send + Sync + 'static) -> [App;
     ]
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_through_both_a_stale_page_is_validated_and_given_in_full() {
+pub(crate) async fn asy_39_through_both_a_stale_page_is_validated_and_given_in_full() {
     let origin = Origin::of("\"v1\"", "one");
     for app in both(origin.handler(FRESH)) {
         assert_eq!(told(&get(&app).send().await), ONE);
@@ -355,8 +338,7 @@ async fn asy_39_through_both_a_stale_page_is_validated_and_given_in_full() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_through_both_each_client_gets_the_shape_it_asked_for() {
+pub(crate) async fn asy_39_through_both_each_client_gets_the_shape_it_asked_for() {
     let origin = Origin::of("\"v1\"", "0123456789");
     for app in both(origin.handler(FRESH)) {
         for age in [0, 0, 61] {
@@ -395,8 +377,7 @@ async fn asy_39_through_both_each_client_gets_the_shape_it_asked_for() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_through_both_parts_become_one_whole() {
+pub(crate) async fn asy_39_through_both_parts_become_one_whole() {
     let origin = Origin::of("\"v1\"", "0123456789");
     for app in both(origin.handler(FRESH)) {
         for (asked, given) in [
@@ -420,8 +401,7 @@ async fn asy_39_through_both_parts_become_one_whole() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_through_both_clients_that_insist_have_it_validated_once() {
+pub(crate) async fn asy_39_through_both_clients_that_insist_have_it_validated_once() {
     for app in [false, true].map(|is_before| {
         let origin = Origin::of("\"v1\"", "one");
         let site = Site::new().route("/x", Policy::from_headers(), move |ask: Ask| {
@@ -448,8 +428,7 @@ async fn asy_39_through_both_clients_that_insist_have_it_validated_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_through_both_a_refresh_validates_and_a_head_renews() {
+pub(crate) async fn asy_39_through_both_a_refresh_validates_and_a_head_renews() {
     let origin = Origin::of("\"v1\"", "one");
     for app in both(origin.handler("public, max-age=60, stale-while-revalidate=60")) {
         assert_eq!(told(&get(&app).send().await), ONE);
@@ -469,8 +448,8 @@ async fn asy_39_through_both_a_refresh_validates_and_a_head_renews() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_39_a_panic_or_a_leaving_client_during_a_validation_through_both_hangs_nobody() {
+pub(crate) async fn asy_39_a_panic_or_a_leaving_client_during_a_validation_through_both_hangs_nobody()
+ {
     for leaves in [false, true] {
         let gate = Gate::closed();
         let opened = gate.clone();

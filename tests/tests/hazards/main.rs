@@ -36,6 +36,7 @@ mod sharing;
 mod sockets;
 mod status;
 mod support;
+mod table;
 mod updates;
 mod validation;
 mod variants;

@@ -1,6 +1,6 @@
 //! What it costs in memory, whatever is asked.
 
-use crate::support::{Piece, Policy, Reply, Settings, Site, minutes};
+use crate::support::{Framework, Piece, Policy, Reply, Settings, Site, Time, Way, minutes, run};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body::Frame;
@@ -22,8 +22,7 @@ fn small(capacity: u64) -> Settings {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_18_long_urls_stay_within_the_capacity() {
+pub(crate) async fn key_18_long_urls_stay_within_the_capacity() {
     let site = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(ask.uri.path().len().to_string())
     });
@@ -41,8 +40,8 @@ async fn key_18_long_urls_stay_within_the_capacity() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn key_19_a_flood_of_new_urls_neither_outgrows_memory_nor_displaces_what_is_in_use() {
+pub(crate) async fn key_19_a_flood_of_new_urls_neither_outgrows_memory_nor_displaces_what_is_in_use()
+ {
     const HOT: u32 = 200;
     const FLOOD: u32 = 20_000;
     let site = Site::replying(Policy::ttl(minutes(5)), |ask| {
@@ -141,9 +140,15 @@ async fn stream_through(control: &'static str, is_paused: bool) {
 }
 
 /// Run by the test below, in a process of its own, where no other test uses memory.
-#[tokio::test]
+#[test]
 #[ignore = "asy_22_… runs it in a process of its own"]
-async fn streams_in_a_process_of_its_own() {
+fn streams_in_a_process_of_its_own() {
+    for framework in [Framework::Tower, Framework::Axum] {
+        run(framework, Way::Call, Time::Real, streams());
+    }
+}
+
+async fn streams() {
     for control in ["no-store", "public, max-age=60"] {
         for is_paused in [false, true] {
             stream_through(control, is_paused).await;
@@ -168,8 +173,7 @@ fn asy_22_a_body_larger_than_what_is_kept_is_never_held_as_a_whole() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_22_a_small_slice_of_a_large_buffer_does_not_keep_the_buffer() {
+pub(crate) async fn asy_22_a_small_slice_of_a_large_buffer_does_not_keep_the_buffer() {
     let app = Site::replying(Policy::ttl(minutes(5)), |_| {
         let buffer = Bytes::from(vec![b'x'; 1 << 20]);
         Reply::pieces(vec![Piece::Pause, Piece::data(buffer.slice(..100))])

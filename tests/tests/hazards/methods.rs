@@ -8,8 +8,7 @@ fn numbered(ask: Ask) -> Reply {
     Reply::text(format!("{} {}", ask.method, ask.call)).control("public, max-age=60")
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_never_becomes_the_answer_to_a_get() {
+pub(crate) async fn sto_29_a_head_never_becomes_the_answer_to_a_get() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(format!("the page, {}", ask.call)).control("public, max-age=60")
     })
@@ -32,8 +31,7 @@ async fn sto_29_a_head_never_becomes_the_answer_to_a_get() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_does_not_wait_for_a_get_nor_a_get_for_a_head() {
+pub(crate) async fn sto_29_a_head_does_not_wait_for_a_get_nor_a_get_for_a_head() {
     let gate = crate::support::Gate::closed();
     let opened = gate.clone();
     let app = Site::of(Policy::ttl(minutes(5)), move |ask| {
@@ -55,8 +53,7 @@ async fn sto_29_a_head_does_not_wait_for_a_get_nor_a_get_for_a_head() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_36_a_post_is_never_looked_up_and_never_stored() {
+pub(crate) async fn sto_36_a_post_is_never_looked_up_and_never_stored() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), |ask| {
         Reply::text(ask.body).control("public, max-age=60")
     })
@@ -70,8 +67,7 @@ async fn sto_36_a_post_is_never_looked_up_and_never_stored() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_36_of_all_methods_only_get_is_stored() {
+pub(crate) async fn sto_36_of_all_methods_only_get_is_stored() {
     for method in [
         "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "get", "Head",
         "X",
@@ -91,8 +87,7 @@ async fn sto_36_of_all_methods_only_get_is_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_an_unsafe_method_removes_what_is_stored_for_its_uri() {
+pub(crate) async fn sto_37_an_unsafe_method_removes_what_is_stored_for_its_uri() {
     for (method, status, removes) in [
         ("PUT", 200, true),
         ("POST", 201, true),
@@ -137,8 +132,7 @@ async fn sto_37_an_unsafe_method_removes_what_is_stored_for_its_uri() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_all_variants_and_longer_keys_of_the_uri_go() {
+pub(crate) async fn sto_37_all_variants_and_longer_keys_of_the_uri_go() {
     let policy = Policy::ttl(minutes(5)).vary_by_header(http::HeaderName::from_static("x-tenant"));
     let app = Site::replying(policy, |ask| {
         Reply::text(ask.call.to_string()).header("vary", "accept")
@@ -172,8 +166,7 @@ async fn sto_37_all_variants_and_longer_keys_of_the_uri_go() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_an_invalidation_refuses_the_load_that_began_before_it() {
+pub(crate) async fn sto_37_an_invalidation_refuses_the_load_that_began_before_it() {
     let gate = crate::support::Gate::closed();
     let opened = gate.clone();
     let app = Site::of(Policy::ttl(minutes(5)), move |ask| {
@@ -205,8 +198,7 @@ async fn sto_37_an_invalidation_refuses_the_load_that_began_before_it() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_40_unknown_methods_and_spellings_are_passed_on() {
+pub(crate) async fn sto_40_unknown_methods_and_spellings_are_passed_on() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), numbered).start();
     assert_eq!(app.get("/").send().await.text(), "GET 1");
     for (call, method) in [
@@ -226,8 +218,7 @@ async fn sto_40_unknown_methods_and_spellings_are_passed_on() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_58_each_reason_to_go_past_the_cache_is_named() {
+pub(crate) async fn sto_58_each_reason_to_go_past_the_cache_is_named() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), numbered).start();
     assert_eq!(app.get("/").send().await.text(), "GET 1");
     let lines: [(&str, &str, &str); 8] = [
@@ -270,8 +261,7 @@ async fn sto_58_each_reason_to_go_past_the_cache_is_named() {
     off.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_58_only_if_cached_is_answered_from_the_store_or_with_504() {
+pub(crate) async fn sto_58_only_if_cached_is_answered_from_the_store_or_with_504() {
     let app = Site::replying(Policy::ttl(minutes(5)), numbered).start();
     let only = || app.get("/").header("cache-control", "only-if-cached");
     let refused = only().send().await;
@@ -287,8 +277,7 @@ async fn sto_58_only_if_cached_is_answered_from_the_store_or_with_504() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_an_update_whose_client_leaves_may_have_happened() {
+pub(crate) async fn sto_37_an_update_whose_client_leaves_may_have_happened() {
     let app = Site::of(Policy::ttl(minutes(5)), |ask: Ask| async move {
         if ask.method == Method::PUT {
             std::future::pending::<()>().await;

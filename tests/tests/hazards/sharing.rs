@@ -51,8 +51,7 @@ async fn is_never_stored(
 
 const CONTROL: &str = "cache-control";
 
-#[tokio::test(start_paused = true)]
-async fn sto_01_answers_to_authorization_are_not_shared_unless_they_say_so() {
+pub(crate) async fn sto_01_answers_to_authorization_are_not_shared_unless_they_say_so() {
     for lines in [
         &[][..],
         &[(CONTROL, "max-age=60")],
@@ -70,8 +69,7 @@ async fn sto_01_answers_to_authorization_are_not_shared_unless_they_say_so() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_01_public_and_s_maxage_share_them() {
+pub(crate) async fn sto_01_public_and_s_maxage_share_them() {
     for control in ["public, max-age=60", "s-maxage=60"] {
         let app = Site::replying(Policy::from_headers(), move |ask| {
             Reply::text(ask.call.to_string()).control(control)
@@ -86,8 +84,7 @@ async fn sto_01_public_and_s_maxage_share_them() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_01_what_was_stored_for_nobody_is_not_given_to_somebody() {
+pub(crate) async fn sto_01_what_was_stored_for_nobody_is_not_given_to_somebody() {
     let app = Site::replying(Policy::ttl(minutes(5)), page_of("authorization", &[])).start();
     assert_eq!(app.get("/").send().await.text(), "1 of \"\"");
     assert_eq!(
@@ -102,8 +99,7 @@ async fn sto_01_what_was_stored_for_nobody_is_not_given_to_somebody() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_03_a_response_that_sets_a_cookie_is_never_stored() {
+pub(crate) async fn sto_03_a_response_that_sets_a_cookie_is_never_stored() {
     const COOKIE: (&str, &str) = ("set-cookie", "sid=alice");
     for lines in [
         &[COOKIE][..],
@@ -127,8 +123,7 @@ async fn sto_03_a_response_that_sets_a_cookie_is_never_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_04_fields_about_one_client_keep_a_response_from_being_stored() {
+pub(crate) async fn sto_04_fields_about_one_client_keep_a_response_from_being_stored() {
     const PUBLIC: (&str, &str) = (CONTROL, "public, max-age=60");
     for lines in [
         &[PUBLIC, ("www-authenticate", "Negotiate abc")][..],
@@ -157,8 +152,7 @@ async fn sto_04_fields_about_one_client_keep_a_response_from_being_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_05_a_lifetime_the_policy_supplies_is_not_for_requests_with_cookies() {
+pub(crate) async fn sto_05_a_lifetime_the_policy_supplies_is_not_for_requests_with_cookies() {
     for policy in [Policy::ttl(minutes(5)), Policy::override_ttl(minutes(5))] {
         let app = Site::replying(policy, page_of("cookie", &[])).start();
         for (call, cookie) in [
@@ -180,8 +174,7 @@ async fn sto_05_a_lifetime_the_policy_supplies_is_not_for_requests_with_cookies(
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_06_directives_count_in_any_case() {
+pub(crate) async fn sto_06_directives_count_in_any_case() {
     for control in [
         "No-Store",
         "PRIVATE",
@@ -195,8 +188,7 @@ async fn sto_06_directives_count_in_any_case() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_07_the_strictest_of_all_lines_holds() {
+pub(crate) async fn sto_07_the_strictest_of_all_lines_holds() {
     const PUBLIC: (&str, &str) = (CONTROL, "public, max-age=60");
     for lines in [
         &[PUBLIC, (CONTROL, "private")][..],
@@ -210,8 +202,7 @@ async fn sto_07_the_strictest_of_all_lines_holds() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_08_the_fields_that_qualified_directives_name_are_given_to_nobody_else() {
+pub(crate) async fn sto_08_the_fields_that_qualified_directives_name_are_given_to_nobody_else() {
     for control in [
         "no-cache=\"x-user\", max-age=60",
         "private=\"X-User\", max-age=60",
@@ -250,8 +241,8 @@ async fn sto_08_the_fields_that_qualified_directives_name_are_given_to_nobody_el
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_08_a_directive_within_quotes_is_none_and_what_does_not_parse_is_not_stored() {
+pub(crate) async fn sto_08_a_directive_within_quotes_is_none_and_what_does_not_parse_is_not_stored()
+{
     let app = Site::replying(Policy::from_headers(), |ask| {
         Reply::text(ask.call.to_string()).control("max-age=60, x=\"private, no-store\"")
     })
@@ -270,8 +261,7 @@ async fn sto_08_a_directive_within_quotes_is_none_and_what_does_not_parse_is_not
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_18_a_method_override_poisons_nothing() {
+pub(crate) async fn sto_18_a_method_override_poisons_nothing() {
     for field in [
         "x-http-method-override",
         "x-http-method",
@@ -311,8 +301,7 @@ async fn sto_18_a_method_override_poisons_nothing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_18_errors_are_stored_only_where_they_say_so_themselves() {
+pub(crate) async fn sto_18_errors_are_stored_only_where_they_say_so_themselves() {
     for status in [404, 410] {
         is_never_stored(Policy::ttl(minutes(5)), status, &[]).await;
         is_never_stored(
@@ -335,8 +324,7 @@ async fn sto_18_errors_are_stored_only_where_they_say_so_themselves() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_19_statuses_that_one_request_caused_are_never_stored() {
+pub(crate) async fn sto_19_statuses_that_one_request_caused_are_never_stored() {
     const SAYS_SO: &[(&str, &str)] = &[(CONTROL, "public, max-age=60")];
     for status in [
         400, 402, 405, 406, 407, 408, 409, 411, 412, 413, 414, 415, 416, 417, 418, 421, 422, 423,
@@ -352,8 +340,7 @@ async fn sto_19_statuses_that_one_request_caused_are_never_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_19_an_oversize_field_of_one_spoils_the_page_of_none() {
+pub(crate) async fn sto_19_an_oversize_field_of_one_spoils_the_page_of_none() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let oversize = ask.headers.values().any(|value| value.len() > 8 * 1024);
         let control = "public, max-age=60";
@@ -374,8 +361,7 @@ async fn sto_19_an_oversize_field_of_one_spoils_the_page_of_none() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_21_a_refusal_to_one_is_not_given_to_another() {
+pub(crate) async fn sto_21_a_refusal_to_one_is_not_given_to_another() {
     for status in [401, 403] {
         for control in ["", "public, max-age=60", "s-maxage=60"] {
             let app = Site::replying(Policy::override_ttl(minutes(5)), move |ask| {
@@ -398,8 +384,7 @@ async fn sto_21_a_refusal_to_one_is_not_given_to_another() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_24_a_limiter_within_the_layer_throttles_only_whom_it_means() {
+pub(crate) async fn sto_24_a_limiter_within_the_layer_throttles_only_whom_it_means() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), |ask| {
         if ask.header("x-client") == "attacker" {
             Reply::text("slow down")
@@ -432,8 +417,7 @@ async fn sto_24_a_limiter_within_the_layer_throttles_only_whom_it_means() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_24_what_is_left_of_one_clients_quota_is_not_told_another() {
+pub(crate) async fn sto_24_what_is_left_of_one_clients_quota_is_not_told_another() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(ask.call.to_string())
             .header("ratelimit-remaining", "1")
@@ -454,8 +438,7 @@ async fn sto_24_what_is_left_of_one_clients_quota_is_not_told_another() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_25_an_upgrade_is_not_looked_up_and_426_is_not_stored() {
+pub(crate) async fn sto_25_an_upgrade_is_not_looked_up_and_426_is_not_stored() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), |ask| {
         if ask.headers.contains_key("upgrade") {
             Reply::text("")
@@ -489,8 +472,7 @@ async fn sto_25_an_upgrade_is_not_looked_up_and_426_is_not_stored() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_31_a_part_is_never_given_for_the_whole() {
+pub(crate) async fn sto_31_a_part_is_never_given_for_the_whole() {
     let whole = "0123456789";
     let app = Site::replying(Policy::override_ttl(minutes(5)), move |ask| {
         let reply = Reply::text(if ask.headers.contains_key("range") {
@@ -526,8 +508,7 @@ async fn sto_31_a_part_is_never_given_for_the_whole() {
     is_never_stored(Policy::override_ttl(minutes(5)), 200, ALONE).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_35_a_private_body_is_in_no_store_whoever_asks_for_a_part() {
+pub(crate) async fn sto_35_a_private_body_is_in_no_store_whoever_asks_for_a_part() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), |ask| {
         let user = ask.header("cookie");
         let body = format!("the secret of {user}");
@@ -563,8 +544,7 @@ async fn sto_35_a_private_body_is_in_no_store_whoever_asks_for_a_part() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_49_extensions_of_a_response_are_not_given_to_another_client() {
+pub(crate) async fn sto_49_extensions_of_a_response_are_not_given_to_another_client() {
     #[derive(Debug, Clone, PartialEq)]
     struct Session(&'static str);
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
@@ -584,8 +564,7 @@ async fn sto_49_extensions_of_a_response_are_not_given_to_another_client() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_53_a_bomb_of_fields_is_passed_on_and_not_stored() {
+pub(crate) async fn sto_53_a_bomb_of_fields_is_passed_on_and_not_stored() {
     for (fields, size) in [(10_000, 10), (200, 10_000), (9, 8 * 1024), (1, 64 * 1024)] {
         let app = Site::replying(Policy::ttl(minutes(5)), move |ask| {
             let reply = Reply::text(ask.call.to_string()).control("public, max-age=60");
@@ -611,8 +590,7 @@ async fn sto_53_a_bomb_of_fields_is_passed_on_and_not_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_55_an_interim_status_is_never_stored() {
+pub(crate) async fn sto_55_an_interim_status_is_never_stored() {
     for status in [100, 102, 103] {
         is_never_stored(
             Policy::override_ttl(minutes(5)),
@@ -623,8 +601,7 @@ async fn sto_55_an_interim_status_is_never_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_63_nothing_private_is_left_to_be_found_by_probing() {
+pub(crate) async fn sto_63_nothing_private_is_left_to_be_found_by_probing() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(format!("{} {:?}", ask.call, ask.header("cookie")))
     })
@@ -648,8 +625,7 @@ async fn sto_63_nothing_private_is_left_to_be_found_by_probing() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_63_per_credential_isolates_users_from_each_other() {
+pub(crate) async fn sto_63_per_credential_isolates_users_from_each_other() {
     let policy = Policy::ttl(minutes(5)).per_credential();
     let app = Site::replying(policy, page_of("cookie", &[])).start();
     let ask = |user| app.get("/").header("cookie", user);
@@ -674,8 +650,7 @@ async fn sto_63_per_credential_isolates_users_from_each_other() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_63_a_declared_indifference_to_credentials_shares() {
+pub(crate) async fn sto_63_a_declared_indifference_to_credentials_shares() {
     static SEEN: AtomicBool = AtomicBool::new(false);
     let app = Site::replying(Policy::ttl(minutes(5)).ignore_credentials(), |ask| {
         SEEN.store(!ask.header("cookie").is_empty(), Ordering::Relaxed);
@@ -699,8 +674,7 @@ async fn sto_63_a_declared_indifference_to_credentials_shares() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_63_a_handlers_own_policy_does_not_change_who_shares() {
+pub(crate) async fn sto_63_a_handlers_own_policy_does_not_change_who_shares() {
     let own = || Policy::ttl(minutes(5));
     for own in [
         own().per_credential(),
@@ -750,8 +724,7 @@ async fn sto_63_a_handlers_own_policy_does_not_change_who_shares() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_63_a_handlers_own_lifetime_keeps_apart_whom_the_layer_keeps_apart() {
+pub(crate) async fn sto_63_a_handlers_own_lifetime_keeps_apart_whom_the_layer_keeps_apart() {
     let layer = Policy::ttl(hours(1))
         .per_credential()
         .vary_by_header(HeaderName::from_static("x-tenant"));
@@ -778,8 +751,7 @@ async fn sto_63_a_handlers_own_lifetime_keeps_apart_whom_the_layer_keeps_apart()
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_63_users_kept_apart_share_nothing_where_a_page_varies_by_their_cookies() {
+pub(crate) async fn sto_63_users_kept_apart_share_nothing_where_a_page_varies_by_their_cookies() {
     let app = Site::replying(
         Policy::ttl(minutes(5)).per_credential(),
         page_of("cookie", &[("vary", "cookie, authorization, accept")]),
@@ -800,8 +772,7 @@ async fn sto_63_users_kept_apart_share_nothing_where_a_page_varies_by_their_cook
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_49_a_handlers_policy_and_groups_never_leave_the_cache() {
+pub(crate) async fn sto_49_a_handlers_policy_and_groups_never_leave_the_cache() {
     let route = |policy: &Policy| {
         Site::new().route("/{what}", policy.clone(), async |ask: Ask| {
             let reply = Reply::text(ask.call.to_string()).extension(Policy::ttl(minutes(5)));

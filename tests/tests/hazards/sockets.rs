@@ -1,8 +1,8 @@
 //! Over real sockets: what a parser, a connection and a slow reader add.
 
 use crate::support::{
-    App, Ask, Gate, Piece, Policy, Raw, Reply, Settings, Site, boxed, eventually, hours, minutes,
-    responses,
+    App, Ask, Framework, Gate, Piece, Policy, Raw, Reply, Settings, Site, boxed, eventually, hours,
+    minutes, responses,
 };
 use axum::{
     Router,
@@ -47,8 +47,7 @@ fn body(answer: &str) -> &str {
 
 const CLOSE: &str = "Connection: close\r\n\r\n";
 
-#[tokio::test]
-async fn key_01_hosts_are_apart_however_the_request_names_them() {
+pub(crate) async fn key_01_hosts_are_apart_however_the_request_names_them() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(format!("{} {} {}", ask.call, ask.header("host"), ask.uri))
     })
@@ -82,8 +81,7 @@ async fn key_01_hosts_are_apart_however_the_request_names_them() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn key_08_a_get_with_a_body_passes_in_both_framings() {
+pub(crate) async fn key_08_a_get_with_a_body_passes_in_both_framings() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(if ask.body.is_empty() {
             "q=a".into()
@@ -114,8 +112,7 @@ async fn key_08_a_get_with_a_body_passes_in_both_framings() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn key_21_nested_routers_do_not_collide() {
+pub(crate) async fn key_21_nested_routers_do_not_collide() {
     let cache = HttpCache::new();
     let app = App::new(
         boxed(crate::routes::nested(&cache)),
@@ -131,8 +128,7 @@ async fn key_21_nested_routers_do_not_collide() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn sto_19_an_oversize_field_spoils_nothing() {
+pub(crate) async fn sto_19_an_oversize_field_spoils_nothing() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), |ask| {
         let oversize = ask.headers.values().any(|value| value.len() > 8 * 1024);
         let reply = Reply::text(if oversize { "too large" } else { "the page" });
@@ -159,8 +155,7 @@ async fn sto_19_an_oversize_field_spoils_nothing() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn sto_29_a_head_has_the_length_of_the_get_and_no_body() {
+pub(crate) async fn sto_29_a_head_has_the_length_of_the_get_and_no_body() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(format!("page {}", ask.call))
     })
@@ -183,8 +178,7 @@ async fn sto_29_a_head_has_the_length_of_the_get_and_no_body() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn sto_40_odd_methods_pass_and_are_taken_to_be_unsafe() {
+pub(crate) async fn sto_40_odd_methods_pass_and_are_taken_to_be_unsafe() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), numbered).start();
     let address = app.listen().await;
     let send = async |line: &str| {
@@ -202,7 +196,10 @@ async fn sto_40_odd_methods_pass_and_are_taken_to_be_unsafe() {
     assert_eq!(body(&send("GET /").await), "GET / 4");
     assert_eq!(body(&send("FOO /").await), "FOO / 5");
     assert_eq!(body(&send("GET /").await), "GET / 6");
-    send("CONNECT example.test:80").await;
+    // actix takes the connection for a tunnel, and says nothing more on it.
+    if Framework::current() != Framework::Actix {
+        send("CONNECT example.test:80").await;
+    }
     assert_eq!(
         body(&send("GET /").await),
         "GET / 6",
@@ -212,8 +209,7 @@ async fn sto_40_odd_methods_pass_and_are_taken_to_be_unsafe() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn sto_41_a_short_body_closes_the_connection_and_is_not_stored() {
+pub(crate) async fn sto_41_a_short_body_closes_the_connection_and_is_not_stored() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let reply = Reply::pieces(vec![Piece::Pause, Piece::data("four")]);
         if ask.call == 1 {
@@ -236,8 +232,7 @@ async fn sto_41_a_short_body_closes_the_connection_and_is_not_stored() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn sto_42_a_body_that_breaks_off_is_cut_and_not_stored() {
+pub(crate) async fn sto_42_a_body_that_breaks_off_is_cut_and_not_stored() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let end = if ask.call == 1 {
             Piece::Fail
@@ -256,8 +251,7 @@ async fn sto_42_a_body_that_breaks_off_is_cut_and_not_stored() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn sto_58_a_body_that_a_hit_does_not_read_is_no_request() {
+pub(crate) async fn sto_58_a_body_that_a_hit_does_not_read_is_no_request() {
     for framing in ["content-length", "chunked"] {
         let app = Site::new()
             .route("/c", Policy::ttl(minutes(5)), async |_| {
@@ -289,8 +283,8 @@ async fn sto_58_a_body_that_a_hit_does_not_read_is_no_request() {
     }
 }
 
-#[tokio::test]
-async fn sto_58_requests_that_can_be_read_two_ways_get_nothing_stored_and_smuggle_nothing() {
+pub(crate) async fn sto_58_requests_that_can_be_read_two_ways_get_nothing_stored_and_smuggle_nothing()
+ {
     let app = Site::new()
         .route("/c", Policy::ttl(minutes(5)), async |_| {
             Reply::text("stored")
@@ -327,8 +321,7 @@ async fn sto_58_requests_that_can_be_read_two_ways_get_nothing_stored_and_smuggl
     app.done().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn asy_05_five_hundred_connections_are_one_call() {
+pub(crate) async fn asy_05_five_hundred_connections_are_one_call() {
     const MANY: u64 = 500;
     let gate = Gate::closed();
     let opened = gate.clone();
@@ -349,8 +342,7 @@ async fn asy_05_five_hundred_connections_are_one_call() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn asy_09_events_come_while_the_stream_goes_on() {
+pub(crate) async fn asy_09_events_come_while_the_stream_goes_on() {
     let app = Site::replying(Policy::override_ttl(minutes(5)), |ask| {
         Reply::pieces(vec![
             Piece::data(format!("data: {}\n\n", ask.call)),
@@ -375,8 +367,7 @@ async fn asy_09_events_come_while_the_stream_goes_on() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn asy_24_a_client_that_hangs_up_leaves_the_whole_body_or_nothing() {
+pub(crate) async fn asy_24_a_client_that_hangs_up_leaves_the_whole_body_or_nothing() {
     let (first, rest) = (Gate::closed(), Gate::closed());
     let (begin, go_on) = (first.clone(), rest.clone());
     let app = Site::replying(Policy::ttl(minutes(5)), move |_| {
@@ -405,8 +396,7 @@ async fn asy_24_a_client_that_hangs_up_leaves_the_whole_body_or_nothing() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn asy_28_a_websocket_works_through_layers_and_nothing_of_it_is_stored() {
+pub(crate) async fn asy_28_a_websocket_works_through_layers_and_nothing_of_it_is_stored() {
     async fn echo(upgrade: WebSocketUpgrade) -> axum::response::Response {
         upgrade.on_upgrade(|mut socket| async move {
             while let Some(Ok(message)) = socket.recv().await {
@@ -448,8 +438,7 @@ async fn asy_28_a_websocket_works_through_layers_and_nothing_of_it_is_stored() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn asy_38_a_client_that_stops_reading_delays_nobody() {
+pub(crate) async fn asy_38_a_client_that_stops_reading_delays_nobody() {
     const LENGTH: usize = 4 << 20;
     for declared in [true, false] {
         let settings = Settings {
@@ -489,8 +478,7 @@ async fn asy_38_a_client_that_stops_reading_delays_nobody() {
     }
 }
 
-#[tokio::test]
-async fn asy_39_layers_at_two_levels_answer_a_cold_request_and_a_hit() {
+pub(crate) async fn asy_39_layers_at_two_levels_answer_a_cold_request_and_a_hit() {
     for site in [
         Site::new().around(Policy::from_headers()),
         Site::new().before(Policy::ttl(hours(1))),
@@ -515,8 +503,7 @@ async fn asy_39_layers_at_two_levels_answer_a_cold_request_and_a_hit() {
     }
 }
 
-#[tokio::test]
-async fn sto_41_a_body_shorter_than_declared_breaks_off_and_its_server_goes_on() {
+pub(crate) async fn sto_41_a_body_shorter_than_declared_breaks_off_and_its_server_goes_on() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         // A stream that panics if it is asked for more after its end.
         let frames = futures_util::stream::unfold(0, |n| async move {

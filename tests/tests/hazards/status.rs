@@ -2,8 +2,7 @@
 
 use crate::support::{Ask, Piece, Policy, Reply, Site, minutes, pass, seconds};
 
-#[tokio::test(start_paused = true)]
-async fn sto_44_bytes_of_fields_are_kept_exactly() {
+pub(crate) async fn sto_44_bytes_of_fields_are_kept_exactly() {
     const NAME: &[u8] = "attachment; filename=\"naïve\t\u{1F980}.txt\"".as_bytes();
     const LATIN: &[u8] = b"caf\xe9 \x80\xff";
     let app = Site::replying(Policy::ttl(minutes(5)), |_| {
@@ -24,8 +23,7 @@ async fn sto_44_bytes_of_fields_are_kept_exactly() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_45_repeated_fields_keep_their_order_and_number() {
+pub(crate) async fn sto_45_repeated_fields_keep_their_order_and_number() {
     const LINKS: [&str; 3] = ["</z>; rel=z", "</a>; rel=a", "</m>; rel=m"];
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let reply = Reply::text(ask.call.to_string())
@@ -48,8 +46,7 @@ async fn sto_45_repeated_fields_keep_their_order_and_number() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_45_fields_of_one_connection_are_not_kept() {
+pub(crate) async fn sto_45_fields_of_one_connection_are_not_kept() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(ask.call.to_string())
             .header("connection", "x-hop, keep-alive")
@@ -67,8 +64,7 @@ async fn sto_45_fields_of_one_connection_are_not_kept() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_61_what_is_told_of_a_decision_names_no_key_no_host_and_no_error() {
+pub(crate) async fn sto_61_what_is_told_of_a_decision_names_no_key_no_host_and_no_error() {
     let policy = Policy::ttl(seconds(10))
         .stale_while_revalidate(seconds(10))
         .stale_if_error(seconds(60))
@@ -143,8 +139,7 @@ async fn sto_61_what_is_told_of_a_decision_names_no_key_no_host_and_no_error() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_61_flights_that_are_shared_are_told_as_such_and_no_more() {
+pub(crate) async fn sto_61_flights_that_are_shared_are_told_as_such_and_no_more() {
     let gate = crate::support::Gate::closed();
     let opened = gate.clone();
     let app = Site::of(Policy::ttl(minutes(5)), move |_| {
@@ -178,8 +173,7 @@ async fn sto_61_flights_that_are_shared_are_told_as_such_and_no_more() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_62_what_a_client_says_of_caches_changes_nothing() {
+pub(crate) async fn sto_62_what_a_client_says_of_caches_changes_nothing() {
     let spoofed = |ask: Ask| {
         Reply::text(format!("{} {}", ask.call, ask.header("cache-status"))).header("x-cache", "HIT")
     };
@@ -214,8 +208,7 @@ async fn sto_62_what_a_client_says_of_caches_changes_nothing() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_62_ours_comes_after_what_the_handler_says() {
+pub(crate) async fn sto_62_ours_comes_after_what_the_handler_says() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(ask.call.to_string())
             .header("cache-status", "origin;hit;ttl=7")

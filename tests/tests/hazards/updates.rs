@@ -46,8 +46,7 @@ async fn after_head(lines: &'static [(&'static str, &'static str)], status: u16)
 const CONTROL: (&str, &str) = ("cache-control", FRESH);
 const V1: (&str, &str) = ("etag", "\"v1\"");
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_that_tells_of_the_same_page_renews_it() {
+pub(crate) async fn sto_29_a_head_that_tells_of_the_same_page_renews_it() {
     for lines in [
         &[CONTROL, V1, ("x-of", "head")][..],
         &[
@@ -76,8 +75,7 @@ async fn sto_29_a_head_that_tells_of_the_same_page_renews_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_that_tells_of_another_page_makes_what_is_stored_stale() {
+pub(crate) async fn sto_29_a_head_that_tells_of_another_page_makes_what_is_stored_stale() {
     for lines in [
         &[CONTROL, ("etag", "\"v2\"")][..],
         &[CONTROL, ("etag", "W/\"v1\"")],
@@ -97,8 +95,7 @@ async fn sto_29_a_head_that_tells_of_another_page_makes_what_is_stored_stale() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_of_a_fresh_page_may_still_find_it_changed() {
+pub(crate) async fn sto_29_a_head_of_a_fresh_page_may_still_find_it_changed() {
     let origin = Origin::of("\"v1\"", "one");
     let app = Site::replying(fields(), origin.handler(FRESH)).start();
     app.get("/").send().await;
@@ -123,8 +120,7 @@ async fn sto_29_a_head_of_a_fresh_page_may_still_find_it_changed() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_by_its_length_alone_tells_of_another_page() {
+pub(crate) async fn sto_29_a_head_by_its_length_alone_tells_of_another_page() {
     for (new, calls) in [("four", 3), ("two", 2)] {
         // No validator; the origin changes without a word.
         let app = Site::replying(fields(), move |ask| {
@@ -149,8 +145,7 @@ async fn sto_29_a_head_by_its_length_alone_tells_of_another_page() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_an_error_to_a_head_says_nothing_of_the_page() {
+pub(crate) async fn sto_29_an_error_to_a_head_says_nothing_of_the_page() {
     for status in [400, 401, 403, 405, 500, 501, 503] {
         let app = Site::replying(fields(), move |ask| match ask.method {
             Method::HEAD => Reply::text("no")
@@ -172,8 +167,7 @@ async fn sto_29_an_error_to_a_head_says_nothing_of_the_page() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_whatever_a_head_says_a_get_has_its_own_body_and_framing() {
+pub(crate) async fn sto_29_whatever_a_head_says_a_get_has_its_own_body_and_framing() {
     for lines in [
         &[CONTROL, V1, ("content-length", "0")][..],
         &[CONTROL, V1, ("content-encoding", "gzip")],
@@ -203,8 +197,7 @@ async fn sto_29_whatever_a_head_says_a_get_has_its_own_body_and_framing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_that_withdraws_ends_what_is_stored() {
+pub(crate) async fn sto_29_a_head_that_withdraws_ends_what_is_stored() {
     // RFC 9111 §4.3.5: what matches is updated, and what is updated says not to be stored.
     for control in ["no-store", "private, max-age=60", "no-cache"] {
         let app = Site::replying(fields(), move |ask| {
@@ -223,8 +216,7 @@ async fn sto_29_a_head_that_withdraws_ends_what_is_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_of_one_user_tells_others_nothing() {
+pub(crate) async fn sto_29_a_head_of_one_user_tells_others_nothing() {
     for field in ["cookie", "authorization"] {
         let app = Site::replying(Policy::ttl(minutes(1)), move |ask| {
             let user = ask.header(field);
@@ -249,8 +241,7 @@ async fn sto_29_a_head_of_one_user_tells_others_nothing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_renews_the_variant_it_is_about_alone() {
+pub(crate) async fn sto_29_a_head_renews_the_variant_it_is_about_alone() {
     let app = Site::replying(fields(), |ask| {
         let accept = ask.header("accept");
         Origin::of(&format!("\"{accept}\""), format!("page {accept}"))
@@ -272,8 +263,7 @@ async fn sto_29_a_head_renews_the_variant_it_is_about_alone() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_that_was_overtaken_by_a_purge_renews_nothing() {
+pub(crate) async fn sto_29_a_head_that_was_overtaken_by_a_purge_renews_nothing() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let app = Site::of(fields(), move |ask: Ask| {
@@ -316,8 +306,7 @@ fn posting(
 
 const HERE: (&str, &str) = ("content-location", "/page?q");
 
-#[tokio::test(start_paused = true)]
-async fn sto_36_in_the_guarded_profile_no_post_is_stored_whatever_it_says() {
+pub(crate) async fn sto_36_in_the_guarded_profile_no_post_is_stored_whatever_it_says() {
     for policy in [
         fields(),
         Policy::ttl(minutes(5)),
@@ -337,8 +326,8 @@ async fn sto_36_in_the_guarded_profile_no_post_is_stored_whatever_it_says() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_36_in_the_standard_profile_a_post_is_stored_where_it_is_what_a_get_would_get() {
+pub(crate) async fn sto_36_in_the_standard_profile_a_post_is_stored_where_it_is_what_a_get_would_get()
+ {
     for (status, lines, is_stored) in [
         (200, &[CONTROL, HERE][..], true),
         (
@@ -404,8 +393,7 @@ async fn sto_36_in_the_standard_profile_a_post_is_stored_where_it_is_what_a_get_
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_36_a_post_is_never_answered_from_the_store_in_any_profile() {
+pub(crate) async fn sto_36_a_post_is_never_answered_from_the_store_in_any_profile() {
     for policy in [
         fields(),
         Policy::standard(),
@@ -424,8 +412,7 @@ async fn sto_36_a_post_is_never_answered_from_the_store_in_any_profile() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_36_posts_at_once_are_each_carried_out() {
+pub(crate) async fn sto_36_posts_at_once_are_each_carried_out() {
     let app = Site::of(Policy::standard(), |ask: Ask| async move {
         tokio::time::sleep(seconds(1)).await;
         let body = String::from_utf8(ask.body.to_vec()).unwrap();
@@ -443,8 +430,7 @@ async fn sto_36_posts_at_once_are_each_carried_out() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_36_what_a_post_stored_is_removed_and_replaced_like_any_other() {
+pub(crate) async fn sto_36_what_a_post_stored_is_removed_and_replaced_like_any_other() {
     let app = Site::replying(Policy::standard(), posting(200, &[CONTROL, HERE])).start();
     assert_eq!(app.get("/page?q").send().await.text(), "GET 1");
     assert_eq!(app.post("/page?q").body("x").send().await.text(), "POST 2");
@@ -529,8 +515,7 @@ const PAGES: &[(&str, &str)] = &[
     ("example.test:8080/b", ""),
 ];
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_an_update_removes_what_its_location_and_content_location_name() {
+pub(crate) async fn sto_37_an_update_removes_what_its_location_and_content_location_name() {
     for (says, also) in [
         ("", None),
         ("location: /b", Some("example.test/b")),
@@ -559,8 +544,7 @@ async fn sto_37_an_update_removes_what_its_location_and_content_location_name() 
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_both_fields_count_and_all_their_lines() {
+pub(crate) async fn sto_37_both_fields_count_and_all_their_lines() {
     let app = site_of_pages(Settings::default());
     let says = "location: /b|content-location: /dir/c|content-location: /a?q";
     let gone = removed(&app, PAGES, Method::POST, "/a", says).await;
@@ -576,8 +560,7 @@ async fn sto_37_both_fields_count_and_all_their_lines() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_nobody_empties_the_cache_of_another_origin() {
+pub(crate) async fn sto_37_nobody_empties_the_cache_of_another_origin() {
     for says in [
         "location: http://other.test/b",
         "content-location: //other.test/b",
@@ -596,8 +579,7 @@ async fn sto_37_nobody_empties_the_cache_of_another_origin() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_neither_an_error_nor_a_safe_method_removes_what_it_names() {
+pub(crate) async fn sto_37_neither_an_error_nor_a_safe_method_removes_what_it_names() {
     for (method, says) in [
         (
             Method::POST,
@@ -641,8 +623,7 @@ const GROUPED: &[(&str, &str)] = &[
     ("example.test:8080/one", "\"one\""),
 ];
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_an_update_removes_the_groups_it_names_of_its_own_origin() {
+pub(crate) async fn sto_37_an_update_removes_the_groups_it_names_of_its_own_origin() {
     const OF_ONE: [&str; 3] = [
         "example.test/one",
         "example.test/both",
@@ -675,8 +656,7 @@ async fn sto_37_an_update_removes_the_groups_it_names_of_its_own_origin() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_what_goes_with_its_group_takes_no_other_group_with_it() {
+pub(crate) async fn sto_37_what_goes_with_its_group_takes_no_other_group_with_it() {
     for (method, path, says) in [
         (Method::POST, "/update", "cache-group-invalidation: \"one\""),
         (Method::PUT, "/one", ""),
@@ -695,8 +675,7 @@ async fn sto_37_what_goes_with_its_group_takes_no_other_group_with_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_groups_of_the_field_and_of_the_handler_are_two_things() {
+pub(crate) async fn sto_37_groups_of_the_field_and_of_the_handler_are_two_things() {
     let app = site_of_pages(Settings::default());
     let get = || app.get("/").header("x-groups", "\"g\"");
     assert_eq!(get().send().await.text(), "1");
@@ -713,8 +692,7 @@ async fn sto_37_groups_of_the_field_and_of_the_handler_are_two_things() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_a_shared_host_may_have_both_fields_ignored() {
+pub(crate) async fn sto_37_a_shared_host_may_have_both_fields_ignored() {
     let app = site_of_pages(Settings {
         without_cache_groups: true,
         ..Settings::default()
@@ -727,8 +705,7 @@ async fn sto_37_a_shared_host_may_have_both_fields_ignored() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_a_group_that_is_invalidated_refuses_the_loads_that_began_before() {
+pub(crate) async fn sto_37_a_group_that_is_invalidated_refuses_the_loads_that_began_before() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let app = Site::of(Policy::ttl(minutes(5)), move |ask: Ask| {
@@ -758,8 +735,7 @@ async fn sto_37_a_group_that_is_invalidated_refuses_the_loads_that_began_before(
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_all_variants_and_parts_go_with_a_location_and_with_a_group() {
+pub(crate) async fn sto_37_all_variants_and_parts_go_with_a_location_and_with_a_group() {
     for says in ["location: /page", "cache-group-invalidation: \"g\""] {
         let origin = Origin::of("\"v1\"", "0123456789");
         let app = Site::replying(fields(), move |ask| match ask.method {

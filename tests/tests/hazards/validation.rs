@@ -36,8 +36,7 @@ fn told(answer: &Answer) -> (u16, &str, &str) {
 const ONE: (u16, &str, &str) = (200, "one", "\"v1\"");
 const TWO: (u16, &str, &str) = (200, "two", "\"v2\"");
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_a_client_that_did_not_ask_gets_the_whole_when_the_origin_says_304() {
+pub(crate) async fn sto_51_a_client_that_did_not_ask_gets_the_whole_when_the_origin_says_304() {
     for (control, profile) in [
         (FRESH, fields()),
         ("max-age=60, must-revalidate", fields()),
@@ -78,8 +77,7 @@ fn dated(lines: &'static [(&'static str, &'static str)]) -> impl Fn(Ask) -> Repl
 
 const LONG_AGO: &str = "Sat, 01 Jan 2000 00:00:00 GMT";
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_every_validator_there_is_is_asked_by_as_it_came() {
+pub(crate) async fn sto_51_every_validator_there_is_is_asked_by_as_it_came() {
     for (lines, none_match) in [
         (&[("last-modified", LONG_AGO)][..], ""),
         (
@@ -109,8 +107,7 @@ async fn sto_51_every_validator_there_is_is_asked_by_as_it_came() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_a_304_renews_the_fields_and_leaves_what_frames_the_body() {
+pub(crate) async fn sto_51_a_304_renews_the_fields_and_leaves_what_frames_the_body() {
     let app = Site::replying(fields(), |ask| {
         match ask.call {
             1 => Reply::text("one")
@@ -152,8 +149,7 @@ async fn sto_51_a_304_renews_the_fields_and_leaves_what_frames_the_body() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_a_304_that_nobody_asked_for_is_no_answer_where_something_is_stored() {
+pub(crate) async fn sto_51_a_304_that_nobody_asked_for_is_no_answer_where_something_is_stored() {
     // Without a validator nothing can be asked; the origin says 304 all the same.
     let app = Site::replying(fields(), |ask| {
         match ask.call {
@@ -171,8 +167,7 @@ async fn sto_51_a_304_that_nobody_asked_for_is_no_answer_where_something_is_stor
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_a_304_that_nobody_asked_for_is_none_in_any_shape() {
+pub(crate) async fn sto_51_a_304_that_nobody_asked_for_is_none_in_any_shape() {
     for etag in ["", "\"v1\""] {
         for (method, lines, status, body) in [
             (Method::GET, &[][..], 200, "one"),
@@ -208,8 +203,7 @@ async fn sto_51_a_304_that_nobody_asked_for_is_none_in_any_shape() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_a_304_where_nothing_is_stored_is_kept_for_nobody() {
+pub(crate) async fn sto_51_a_304_where_nothing_is_stored_is_kept_for_nobody() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let app = Site::of(Policy::override_ttl(minutes(5)), move |ask: Ask| {
@@ -243,8 +237,7 @@ async fn sto_51_a_304_where_nothing_is_stored_is_kept_for_nobody() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_a_304_about_another_version_renews_nothing() {
+pub(crate) async fn sto_51_a_304_about_another_version_renews_nothing() {
     // RFC 9111 §4.3.4: such a 304 must not be used to update what is stored.
     for etag in ["\"v2\"", "\"V1\"", "W/\"v2\""] {
         let app = Site::replying(fields(), move |ask| match ask.call {
@@ -272,8 +265,7 @@ async fn sto_51_a_304_about_another_version_renews_nothing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_the_clients_own_condition_is_judged_by_what_was_validated() {
+pub(crate) async fn sto_51_the_clients_own_condition_is_judged_by_what_was_validated() {
     for (condition, status, body) in [
         ("\"v1\"", 304, ""),
         ("W/\"v1\"", 304, ""),
@@ -307,8 +299,7 @@ async fn sto_51_the_clients_own_condition_is_judged_by_what_was_validated() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_a_304_to_one_clients_condition_is_given_to_nobody_else() {
+pub(crate) async fn sto_51_a_304_to_one_clients_condition_is_given_to_nobody_else() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let origin = Origin::of("\"v1\"", "one");
@@ -335,8 +326,7 @@ async fn sto_51_a_304_to_one_clients_condition_is_given_to_nobody_else() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_one_validation_answers_each_in_the_shape_it_asked_for() {
+pub(crate) async fn sto_51_one_validation_answers_each_in_the_shape_it_asked_for() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let origin = Origin::of("\"v1\"", "0123456789");
@@ -384,8 +374,7 @@ async fn sto_51_one_validation_answers_each_in_the_shape_it_asked_for() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_52_if_none_match_is_compared_weakly_and_exactly() {
+pub(crate) async fn sto_52_if_none_match_is_compared_weakly_and_exactly() {
     for (etag, lines, is_known) in [
         ("\"v1\"", &["\"v1\""][..], true),
         ("\"v1\"", &["W/\"v1\""], true),
@@ -443,8 +432,7 @@ async fn sto_52_if_none_match_is_compared_weakly_and_exactly() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_52_if_none_match_takes_the_place_of_if_modified_since() {
+pub(crate) async fn sto_52_if_none_match_takes_the_place_of_if_modified_since() {
     let lines: &[(&str, &str)] = &[("etag", "\"v1\""), ("last-modified", LONG_AGO)];
     let app = Site::replying(fields(), dated(lines)).start();
     app.get("/").send().await;
@@ -475,8 +463,7 @@ async fn sto_52_if_none_match_takes_the_place_of_if_modified_since() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_52_a_304_says_what_the_200_would_have_and_nothing_of_the_body() {
+pub(crate) async fn sto_52_a_304_says_what_the_200_would_have_and_nothing_of_the_body() {
     let app = Site::replying(fields(), |_| {
         Reply::text("one")
             .control(FRESH)
@@ -513,8 +500,7 @@ async fn sto_52_a_304_says_what_the_200_would_have_and_nothing_of_the_body() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_52_a_thousand_tags_and_a_million_are_read_once() {
+pub(crate) async fn sto_52_a_thousand_tags_and_a_million_are_read_once() {
     let app = site(&Origin::of("\"v1\"", "one"), FRESH).start();
     app.get("/").send().await;
     // To compare each of a million tags with each other would not end.
@@ -545,8 +531,7 @@ async fn sto_52_a_thousand_tags_and_a_million_are_read_once() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_52_a_thousand_tags_are_not_passed_on_when_the_cache_asks() {
+pub(crate) async fn sto_52_a_thousand_tags_are_not_passed_on_when_the_cache_asks() {
     let app = site(&Origin::of("\"v1\"", "one"), FRESH).start();
     app.get("/").send().await;
     pass(seconds(61)).await;
@@ -670,8 +655,7 @@ async fn insist(app: &App, many: usize) -> Vec<Answer> {
         .collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_56_of_many_clients_that_insist_one_at_a_time_has_it_validated() {
+pub(crate) async fn sto_56_of_many_clients_that_insist_one_at_a_time_has_it_validated() {
     let (site, most) = counting(&Origin::of("\"v1\"", "one"), FRESH);
     let app = site.start();
     app.get("/").send().await;
@@ -688,8 +672,7 @@ async fn sto_56_of_many_clients_that_insist_one_at_a_time_has_it_validated() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_56_of_many_clients_that_insist_all_get_the_new_version() {
+pub(crate) async fn sto_56_of_many_clients_that_insist_all_get_the_new_version() {
     let origin = Origin::of("\"v1\"", "one");
     let (site, most) = counting(&origin, FRESH);
     let app = site.start();
@@ -703,8 +686,7 @@ async fn sto_56_of_many_clients_that_insist_all_get_the_new_version() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_56_who_does_not_insist_gets_what_is_fresh_while_others_have_it_validated() {
+pub(crate) async fn sto_56_who_does_not_insist_gets_what_is_fresh_while_others_have_it_validated() {
     let (site, most) = counting(&Origin::of("\"v1\"", "one"), FRESH);
     let app = site.start();
     app.get("/").send().await;
@@ -727,8 +709,7 @@ async fn sto_56_who_does_not_insist_gets_what_is_fresh_while_others_have_it_vali
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_56_a_stale_page_is_validated_once_for_all_who_ask_at_once() {
+pub(crate) async fn sto_56_a_stale_page_is_validated_once_for_all_who_ask_at_once() {
     let (site, most) = counting(&Origin::of("\"v1\"", "one"), FRESH);
     let app = site.start();
     app.get("/").send().await;
@@ -743,8 +724,7 @@ async fn sto_56_a_stale_page_is_validated_once_for_all_who_ask_at_once() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_56_what_must_be_validated_each_time_is_validated_for_each_and_sent_once() {
+pub(crate) async fn sto_56_what_must_be_validated_each_time_is_validated_for_each_and_sent_once() {
     for control in [
         "no-cache",
         "max-age=0, must-revalidate",
@@ -777,8 +757,7 @@ fn failing(
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_26_a_failed_validation_leaves_what_is_stored() {
+pub(crate) async fn sto_26_a_failed_validation_leaves_what_is_stored() {
     for status in [500, 502, 503, 504] {
         let control = "public, max-age=10, stale-if-error=60";
         let app = Site::replying(fields(), failing(control, status, 2..=2)).start();
@@ -807,8 +786,8 @@ async fn sto_26_a_failed_validation_leaves_what_is_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_26_past_every_window_a_failed_validation_is_told_and_the_next_is_one_again() {
+pub(crate) async fn sto_26_past_every_window_a_failed_validation_is_told_and_the_next_is_one_again()
+{
     let app = Site::replying(fields(), failing(FRESH, 500, 2..=3)).start();
     app.get("/").send().await;
     pass(seconds(61)).await;
@@ -827,8 +806,7 @@ async fn sto_26_past_every_window_a_failed_validation_is_told_and_the_next_is_on
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_26_a_new_version_that_breaks_off_does_not_displace_the_old() {
+pub(crate) async fn sto_26_a_new_version_that_breaks_off_does_not_displace_the_old() {
     for is_paused in [false, true] {
         let app = Site::replying(fields(), move |ask| {
             match ask.call {
@@ -857,8 +835,7 @@ async fn sto_26_a_new_version_that_breaks_off_does_not_displace_the_old() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_17_where_stale_is_forbidden_a_failed_validation_is_told() {
+pub(crate) async fn sto_17_where_stale_is_forbidden_a_failed_validation_is_told() {
     for directive in [
         "must-revalidate",
         "proxy-revalidate",
@@ -894,8 +871,7 @@ async fn sto_17_where_stale_is_forbidden_a_failed_validation_is_told() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_17_a_304_that_withdraws_is_the_last_of_what_is_stored() {
+pub(crate) async fn sto_17_a_304_that_withdraws_is_the_last_of_what_is_stored() {
     for control in [
         "no-store",
         "private",
@@ -921,8 +897,7 @@ async fn sto_17_a_304_that_withdraws_is_the_last_of_what_is_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_51_what_a_304_confirmed_for_one_is_given_in_the_shape_that_was_asked_for() {
+pub(crate) async fn sto_51_what_a_304_confirmed_for_one_is_given_in_the_shape_that_was_asked_for() {
     for control in ["no-store", "private"] {
         for (name, value, status, body) in [
             ("if-none-match", "\"v1\"", 304, ""),
@@ -953,8 +928,7 @@ async fn sto_51_what_a_304_confirmed_for_one_is_given_in_the_shape_that_was_aske
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_03_a_cookie_that_a_304_sets_is_set_for_one() {
+pub(crate) async fn sto_03_a_cookie_that_a_304_sets_is_set_for_one() {
     for policy in [
         fields(),
         Policy::ttl(minutes(1)),
@@ -982,8 +956,7 @@ async fn sto_03_a_cookie_that_a_304_sets_is_set_for_one() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_17_a_client_may_take_it_stale_and_no_staler_than_it_says() {
+pub(crate) async fn sto_17_a_client_may_take_it_stale_and_no_staler_than_it_says() {
     let app = site(&Origin::of("\"v1\"", "one"), "max-age=60").start();
     app.get("/").send().await;
     pass(seconds(90)).await;
@@ -1010,8 +983,7 @@ async fn sto_17_a_client_may_take_it_stale_and_no_staler_than_it_says() {
     app.done().await;
 }
 
-#[tokio::test]
-async fn sto_15_a_heuristic_lifetime_is_a_tenth_and_then_it_is_validated() {
+pub(crate) async fn sto_15_a_heuristic_lifetime_is_a_tenth_and_then_it_is_validated() {
     let clock = ManualClock::at(SystemTime::UNIX_EPOCH + hours(24 * 365 * 40));
     let settings = Settings {
         clock: Some(clock.clone()),
@@ -1047,8 +1019,7 @@ async fn sto_15_a_heuristic_lifetime_is_a_tenth_and_then_it_is_validated() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_a_304_that_names_no_groups_takes_nothing_out_of_them() {
+pub(crate) async fn sto_37_a_304_that_names_no_groups_takes_nothing_out_of_them() {
     for purge in ["route", "handler", "field", "all"] {
         let origin = Origin::of("\"v1\"", "one");
         let app = Site::replying(Policy::from_headers().group("route"), move |ask: Ask| {
@@ -1082,8 +1053,7 @@ async fn sto_37_a_304_that_names_no_groups_takes_nothing_out_of_them() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_a_304_may_add_a_group_and_change_those_of_the_field() {
+pub(crate) async fn sto_37_a_304_may_add_a_group_and_change_those_of_the_field() {
     for (purge, removes) in [
         ("first", true),
         ("second", true),
@@ -1140,8 +1110,7 @@ fn gated(origin: &Origin, control: &'static str) -> (Site, Gate) {
     (site, gate)
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_what_was_purged_while_it_was_validated_is_not_put_back() {
+pub(crate) async fn sto_37_what_was_purged_while_it_was_validated_is_not_put_back() {
     for purge in ["group", "uri", "all", "put"] {
         for vary in [false, true] {
             let origin = Origin::of("\"v1\"", "one");
@@ -1190,8 +1159,7 @@ async fn sto_37_what_was_purged_while_it_was_validated_is_not_put_back() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_who_takes_the_turn_after_a_purge_does_not_ask_about_what_was_purged() {
+pub(crate) async fn sto_37_who_takes_the_turn_after_a_purge_does_not_ask_about_what_was_purged() {
     for purge in ["group", "uri", "all"] {
         let origin = Origin::of("\"v1\"", "one");
         let (site, gate) = gated(&origin, FRESH);
@@ -1224,8 +1192,7 @@ async fn sto_37_who_takes_the_turn_after_a_purge_does_not_ask_about_what_was_pur
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_37_what_was_purged_while_it_was_refreshed_is_not_put_back() {
+pub(crate) async fn sto_37_what_was_purged_while_it_was_refreshed_is_not_put_back() {
     let origin = Origin::of("\"v1\"", "one");
     let (site, gate) = gated(&origin, "public, max-age=60, stale-while-revalidate=600");
     let app = site.start();
@@ -1245,8 +1212,7 @@ async fn sto_37_what_was_purged_while_it_was_refreshed_is_not_put_back() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_19_a_refresh_asks_for_all_of_it_and_by_no_clients_condition() {
+pub(crate) async fn asy_19_a_refresh_asks_for_all_of_it_and_by_no_clients_condition() {
     let origin = Origin::of("\"v1\"", "0123456789");
     let app = site(&origin, "public, max-age=60, stale-while-revalidate=600").start();
     app.get("/").send().await;
@@ -1282,8 +1248,8 @@ async fn asy_19_a_refresh_asks_for_all_of_it_and_by_no_clients_condition() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_19_a_refresh_of_what_has_no_validator_asks_by_no_clients_condition_either() {
+pub(crate) async fn asy_19_a_refresh_of_what_has_no_validator_asks_by_no_clients_condition_either()
+{
     for lines in [
         &[("if-none-match", "*")][..],
         &[("if-none-match", "\"v1\"")],
@@ -1311,8 +1277,7 @@ async fn asy_19_a_refresh_of_what_has_no_validator_asks_by_no_clients_condition_
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_19_a_head_that_finds_it_stale_has_all_of_it_refreshed() {
+pub(crate) async fn asy_19_a_head_that_finds_it_stale_has_all_of_it_refreshed() {
     let origin = Origin::of("\"v1\"", "one");
     let app = site(&origin, "public, max-age=60, stale-while-revalidate=600").start();
     app.get("/").send().await;
@@ -1328,8 +1293,7 @@ async fn asy_19_a_head_that_finds_it_stale_has_all_of_it_refreshed() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_01_when_a_client_leaves_during_a_validation_another_takes_its_turn() {
+pub(crate) async fn asy_01_when_a_client_leaves_during_a_validation_another_takes_its_turn() {
     let (site, _) = counting(&Origin::of("\"v1\"", "one"), FRESH);
     let app = site.start();
     app.get("/").send().await;
@@ -1355,8 +1319,8 @@ async fn asy_01_when_a_client_leaves_during_a_validation_another_takes_its_turn(
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_01_a_client_that_leaves_a_validation_alone_loses_nothing_of_what_is_stored() {
+pub(crate) async fn asy_01_a_client_that_leaves_a_validation_alone_loses_nothing_of_what_is_stored()
+{
     let origin = Origin::of("\"v1\"", "one");
     let (site, gate) = gated(&origin, FRESH);
     let app = site.start();
@@ -1374,8 +1338,7 @@ async fn asy_01_a_client_that_leaves_a_validation_alone_loses_nothing_of_what_is
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_03_a_panic_during_a_validation_hangs_nobody() {
+pub(crate) async fn asy_03_a_panic_during_a_validation_hangs_nobody() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let origin = Origin::of("\"v1\"", "one");
@@ -1407,8 +1370,7 @@ async fn asy_03_a_panic_during_a_validation_hangs_nobody() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_03_a_panic_during_a_refresh_leaves_the_next_one_its_turn() {
+pub(crate) async fn asy_03_a_panic_during_a_refresh_leaves_the_next_one_its_turn() {
     let origin = Origin::of("\"v1\"", "one");
     let app = Site::replying(fields(), move |ask: Ask| {
         assert!(ask.call != 2, "the refresh panics, as planned");
@@ -1432,8 +1394,7 @@ async fn asy_03_a_panic_during_a_refresh_leaves_the_next_one_its_turn() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_05_a_failed_validation_is_shared_after_one_more_try() {
+pub(crate) async fn asy_05_a_failed_validation_is_shared_after_one_more_try() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let origin = Origin::of("\"v1\"", "one");
@@ -1463,8 +1424,7 @@ async fn asy_05_a_failed_validation_is_shared_after_one_more_try() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_07_who_waits_too_long_for_a_validation_goes_on() {
+pub(crate) async fn asy_07_who_waits_too_long_for_a_validation_goes_on() {
     let origin = Origin::of("\"v1\"", "one");
     let policy = Policy::from_headers()
         .wait_limit(seconds(1))
@@ -1497,8 +1457,7 @@ async fn asy_07_who_waits_too_long_for_a_validation_goes_on() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_12_an_age_that_comes_with_a_304_counts() {
+pub(crate) async fn sto_12_an_age_that_comes_with_a_304_counts() {
     let origin = Origin::of("\"v1\"", "one");
     let app = Site::replying(fields(), move |ask: Ask| {
         let reply = origin.reply(&ask).control(FRESH);
@@ -1521,8 +1480,7 @@ async fn sto_12_an_age_that_comes_with_a_304_counts() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_15_a_304_may_end_or_shorten_the_lifetime() {
+pub(crate) async fn sto_15_a_304_may_end_or_shorten_the_lifetime() {
     for lines in [
         &[("cache-control", "max-age=0")][..],
         &[("cache-control", "no-cache")],
@@ -1546,8 +1504,7 @@ async fn sto_15_a_304_may_end_or_shorten_the_lifetime() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_52_a_precondition_that_is_the_origins_to_judge_reaches_it_as_it_came() {
+pub(crate) async fn sto_52_a_precondition_that_is_the_origins_to_judge_reaches_it_as_it_came() {
     for (name, holds, fails) in [
         ("if-match", "\"v1\"", "\"v0\""),
         ("if-match", "*", "W/\"v1\""),
@@ -1587,8 +1544,7 @@ async fn sto_52_a_precondition_that_is_the_origins_to_judge_reaches_it_as_it_cam
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_58_what_is_stale_is_asked_about_for_nobody_who_wants_only_what_is_stored() {
+pub(crate) async fn sto_58_what_is_stale_is_asked_about_for_nobody_who_wants_only_what_is_stored() {
     let app = site(&Origin::of("\"v1\"", "one"), FRESH).start();
     app.get("/").send().await;
     pass(seconds(61)).await;
@@ -1610,8 +1566,7 @@ async fn sto_58_what_is_stale_is_asked_about_for_nobody_who_wants_only_what_is_s
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_56_what_is_made_for_no_store_is_validated_and_kept_for_nobody() {
+pub(crate) async fn sto_56_what_is_made_for_no_store_is_validated_and_kept_for_nobody() {
     let app = Site::replying(fields(), |ask| {
         let version = format!("\"v{}\"", ask.call);
         Origin::of(&version, ask.call.to_string())

@@ -1,8 +1,8 @@
 //! Variants that are validated, and variants that something other than the handler makes.
 
 use crate::support::{
-    Answer, App, Ask, Gate, Origin, Policy, Reply, Sending, Site, compressed, eventually, minutes,
-    others_run, pass, seconds,
+    Answer, App, Ask, Gate, Origin, Policy, Reply, Sending, Site, eventually, minutes, others_run,
+    pass, seconds,
 };
 use futures_util::future::join_all;
 
@@ -41,8 +41,7 @@ fn multilingual(weak: bool) -> impl Fn(Ask) -> Reply + Send + Sync {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_the_tags_of_the_variants_are_offered_and_a_304_selects_one_of_them() {
+pub(crate) async fn var_01_the_tags_of_the_variants_are_offered_and_a_304_selects_one_of_them() {
     for weak in [false, true] {
         let app = Site::replying(by_the_letter(), multilingual(weak)).start();
         for language in ["de", "en"] {
@@ -73,8 +72,8 @@ async fn var_01_the_tags_of_the_variants_are_offered_and_a_304_selects_one_of_th
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_a_guarded_layer_asks_for_another_variant_without_a_question_of_its_own() {
+pub(crate) async fn var_01_a_guarded_layer_asks_for_another_variant_without_a_question_of_its_own()
+{
     let app = Site::replying(fields(), multilingual(false)).start();
     for language in ["de", "en", "fr"] {
         speaks(&app, language).send().await;
@@ -85,8 +84,7 @@ async fn var_01_a_guarded_layer_asks_for_another_variant_without_a_question_of_i
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_a_304_that_selects_renews_the_one_it_names_alone() {
+pub(crate) async fn var_01_a_304_that_selects_renews_the_one_it_names_alone() {
     let app = Site::replying(by_the_letter(), multilingual(false)).start();
     for language in ["de", "en"] {
         speaks(&app, language).send().await;
@@ -107,8 +105,7 @@ async fn var_01_a_304_that_selects_renews_the_one_it_names_alone() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_a_304_that_names_none_of_several_selects_none() {
+pub(crate) async fn var_01_a_304_that_names_none_of_several_selects_none() {
     for etag in ["", "\"it\"", "W/\"it\"", "de", "*", "\"de\", \"en\""] {
         let app = Site::replying(by_the_letter(), move |ask| match ask.call {
             3 => {
@@ -137,8 +134,7 @@ async fn var_01_a_304_that_names_none_of_several_selects_none() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_a_new_variant_comes_in_full_and_is_one_more() {
+pub(crate) async fn var_01_a_new_variant_comes_in_full_and_is_one_more() {
     let app = Site::replying(fields(), |ask| {
         let language = ask.header("accept-language");
         Origin::of(&format!("\"{language}\""), format!("page in {language}"))
@@ -157,8 +153,7 @@ async fn var_01_a_new_variant_comes_in_full_and_is_one_more() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_05_no_more_tags_are_offered_than_an_origin_reads() {
+pub(crate) async fn var_05_no_more_tags_are_offered_than_an_origin_reads() {
     for length in [1, 100, 4000] {
         let app = Site::replying(by_the_letter(), move |ask| {
             let agent = ask.header("user-agent");
@@ -181,8 +176,7 @@ async fn var_05_no_more_tags_are_offered_than_an_origin_reads() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_what_is_no_tag_is_not_offered_among_others() {
+pub(crate) async fn var_01_what_is_no_tag_is_not_offered_among_others() {
     for etag in ["*", "\"a\", *", "unquoted", "\"open", "", "\"a\"b\"", "W/*"] {
         let app = Site::replying(by_the_letter(), move |ask| {
             let language = ask.header("accept-language");
@@ -202,8 +196,7 @@ async fn var_01_what_is_no_tag_is_not_offered_among_others() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_04_no_users_tags_are_offered_for_another() {
+pub(crate) async fn var_04_no_users_tags_are_offered_for_another() {
     let policy = Policy::ttl(minutes(5)).per_credential();
     for vary in ["accept", "cookie", "cookie, accept"] {
         let app = Site::replying(policy.clone(), move |ask| {
@@ -229,8 +222,7 @@ async fn var_04_no_users_tags_are_offered_for_another() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_who_waits_for_a_selection_gets_what_was_selected_for_their_own_fields() {
+pub(crate) async fn var_01_who_waits_for_a_selection_gets_what_was_selected_for_their_own_fields() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let app = Site::of(fields(), move |ask: Ask| {
@@ -269,8 +261,8 @@ async fn var_01_who_waits_for_a_selection_gets_what_was_selected_for_their_own_f
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_a_client_with_the_tag_of_another_variant_is_not_told_that_it_has_its_own() {
+pub(crate) async fn var_01_a_client_with_the_tag_of_another_variant_is_not_told_that_it_has_its_own()
+ {
     let app = Site::replying(fields(), multilingual(false)).start();
     for language in ["de", "en"] {
         speaks(&app, language).send().await;
@@ -292,8 +284,7 @@ async fn var_01_a_client_with_the_tag_of_another_variant_is_not_told_that_it_has
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_a_renewal_that_varies_by_more_is_given_to_nobody_else() {
+pub(crate) async fn var_01_a_renewal_that_varies_by_more_is_given_to_nobody_else() {
     let app = Site::replying(fields(), |ask| {
         let reply = Origin::of("\"v1\"", "one").reply(&ask).control(FRESH);
         match ask.call {
@@ -328,7 +319,7 @@ fn compressing(policy: Policy, etag: &'static str, control: &'static str) -> Sit
             let reply = origin.reply(&ask).control(control);
             std::future::ready(reply.header("content-type", "text/plain"))
         })
-        .between(compressed)
+        .compressed()
         .around(policy)
 }
 
@@ -386,8 +377,7 @@ fn accepting(app: &App, codings: &str) -> Sending {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_47_a_layer_that_compresses_within_the_cache_is_stored_as_what_it_made() {
+pub(crate) async fn sto_47_a_layer_that_compresses_within_the_cache_is_stored_as_what_it_made() {
     let zipped = zipped().await;
     for (policy, etag) in in_both_profiles(["", "\"v1\"", "W/\"v1\""]) {
         for first in 0..CODINGS.len() {
@@ -406,8 +396,7 @@ async fn sto_47_a_layer_that_compresses_within_the_cache_is_stored_as_what_it_ma
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_47_who_takes_no_coding_gets_none_also_once_it_is_validated() {
+pub(crate) async fn sto_47_who_takes_no_coding_gets_none_also_once_it_is_validated() {
     let zipped = zipped().await;
     for (policy, etag) in in_both_profiles(["", "\"v1\"", "W/\"v1\""]) {
         let app = compressing(policy, etag, FRESH).start();
@@ -423,8 +412,7 @@ async fn sto_47_who_takes_no_coding_gets_none_also_once_it_is_validated() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_47_parts_of_a_coded_page_are_parts_of_what_is_coded() {
+pub(crate) async fn sto_47_parts_of_a_coded_page_are_parts_of_what_is_coded() {
     let zipped = zipped().await;
     let orders = [["gzip", "identity"], ["identity", "gzip"]];
     for (policy, order) in in_both_profiles(orders) {
@@ -449,8 +437,7 @@ async fn sto_47_parts_of_a_coded_page_are_parts_of_what_is_coded() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_47_parts_that_came_uncoded_are_not_joined_with_what_is_coded() {
+pub(crate) async fn sto_47_parts_that_came_uncoded_are_not_joined_with_what_is_coded() {
     // Parts are not compressed, nor said to vary; and the coded page has the tag of the plain one.
     let zipped = zipped().await;
     for (policy, order) in in_both_profiles([["gzip", "identity"], ["identity", "gzip"]]) {
@@ -472,8 +459,7 @@ async fn sto_47_parts_that_came_uncoded_are_not_joined_with_what_is_coded() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_47_a_head_tells_of_the_coding_that_a_get_gets() {
+pub(crate) async fn sto_47_a_head_tells_of_the_coding_that_a_get_gets() {
     let zipped = zipped().await;
     let orders = [["gzip", "identity"], ["identity", "gzip"]];
     for (policy, order) in in_both_profiles(orders) {
@@ -496,8 +482,7 @@ async fn sto_47_a_head_tells_of_the_coding_that_a_get_gets() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_47_a_layer_that_compresses_around_the_cache_leaves_one_stored_page() {
+pub(crate) async fn sto_47_a_layer_that_compresses_around_the_cache_leaves_one_stored_page() {
     let zipped = zipped().await;
     let app = Site::replying(fields(), |_| {
         Reply::text(page())
@@ -505,7 +490,7 @@ async fn sto_47_a_layer_that_compresses_around_the_cache_leaves_one_stored_page(
             .header("etag", "\"v1\"")
             .header("content-type", "text/plain")
     })
-    .outside(compressed)
+    .compressed_outside()
     .start();
     for _ in 0..2 {
         for (accepted, takes_gzip) in CODINGS {

@@ -14,8 +14,7 @@ fn by(field: &'static str) -> impl Fn(Ask) -> Reply + Send + Sync + 'static {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_a_language_is_never_given_to_who_asked_for_another() {
+pub(crate) async fn var_01_a_language_is_never_given_to_who_asked_for_another() {
     for (policy, control) in [
         (Policy::ttl(minutes(5)), "public"),
         (Policy::from_headers(), "max-age=60"),
@@ -42,8 +41,7 @@ async fn var_01_a_language_is_never_given_to_who_asked_for_another() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_all_lines_of_vary_select() {
+pub(crate) async fn var_01_all_lines_of_vary_select() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         Reply::text(format!(
             "{}|{}",
@@ -71,8 +69,7 @@ async fn var_01_all_lines_of_vary_select() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_a_vary_that_changes_never_gives_one_the_others_response() {
+pub(crate) async fn var_01_a_vary_that_changes_never_gives_one_the_others_response() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let reply = Reply::text(format!("{}|{}", ask.header("accept"), ask.header("origin")));
         match ask.call {
@@ -102,8 +99,7 @@ async fn var_01_a_vary_that_changes_never_gives_one_the_others_response() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_02_a_star_is_never_stored() {
+pub(crate) async fn var_02_a_star_is_never_stored() {
     for lines in [&["*"][..], &["accept, *"], &["accept", " * "]] {
         let app = Site::replying(Policy::override_ttl(minutes(5)), move |ask| {
             let reply = Reply::text(ask.call.to_string()).control("public, max-age=60");
@@ -129,8 +125,7 @@ fn page(vary: &'static str, control: &'static str) -> impl Fn(Ask) -> Reply + Se
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_04_pages_that_vary_by_credentials_stay_with_their_users() {
+pub(crate) async fn var_04_pages_that_vary_by_credentials_stay_with_their_users() {
     for (field, control) in [
         ("authorization", "max-age=60"),
         ("authorization", "public, max-age=60"),
@@ -158,8 +153,7 @@ async fn var_04_pages_that_vary_by_credentials_stay_with_their_users() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_04_a_policy_may_keep_them_for_each_user() {
+pub(crate) async fn var_04_a_policy_may_keep_them_for_each_user() {
     let policy = Policy::ttl(minutes(5)).per_credential();
     let app = Site::replying(policy, page("authorization", "max-age=60")).start();
     for _ in 0..2 {
@@ -173,8 +167,7 @@ async fn var_04_a_policy_may_keep_them_for_each_user() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_05_variants_of_one_url_are_capped_and_the_ones_in_use_stay() {
+pub(crate) async fn var_05_variants_of_one_url_are_capped_and_the_ones_in_use_stay() {
     const AGENTS: u64 = 2000;
     let app = Site::replying(Policy::ttl(minutes(60)), |ask| {
         Reply::text(ask.header("user-agent")).header("vary", "user-agent")
@@ -216,8 +209,7 @@ async fn var_05_variants_of_one_url_are_capped_and_the_ones_in_use_stay() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_07_absent_differs_from_empty_and_joined_equals_repeated() {
+pub(crate) async fn var_07_absent_differs_from_empty_and_joined_equals_repeated() {
     let app = Site::replying(Policy::ttl(minutes(5)), by("accept-language")).start();
     for (lines, answered) in [
         (&[][..], "1 []"),
@@ -240,8 +232,7 @@ async fn var_07_absent_differs_from_empty_and_joined_equals_repeated() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_08_malformed_accept_encodings_are_one_class_at_most() {
+pub(crate) async fn var_08_malformed_accept_encodings_are_one_class_at_most() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let coding = if ask.header("accept-encoding").contains("gzip") {
             "gzip"
@@ -295,8 +286,7 @@ async fn var_08_malformed_accept_encodings_are_one_class_at_most() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_01_one_variant_expires_without_the_others() {
+pub(crate) async fn var_01_one_variant_expires_without_the_others() {
     let app = Site::replying(Policy::from_headers(), |ask| {
         let accept = ask.header("accept");
         Reply::text(format!("{} {accept}", ask.call))
@@ -317,8 +307,7 @@ async fn var_01_one_variant_expires_without_the_others() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_05_huge_values_that_select_do_not_displace_the_variants_there_are() {
+pub(crate) async fn var_05_huge_values_that_select_do_not_displace_the_variants_there_are() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let length = ask.header("accept-language").len();
         Reply::text(format!("{} {length}", ask.call)).header("vary", "accept-language")
@@ -344,8 +333,7 @@ async fn var_05_huge_values_that_select_do_not_displace_the_variants_there_are()
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn var_05_an_origin_that_varies_by_whatever_it_is_told_does_not_fill_the_cache() {
+pub(crate) async fn var_05_an_origin_that_varies_by_whatever_it_is_told_does_not_fill_the_cache() {
     let app = Site::replying(Policy::ttl(minutes(5)), |ask| {
         let (field, call) = (ask.header("x-vary"), ask.call);
         Reply::text(format!("{call} by {field}")).header("vary", field)

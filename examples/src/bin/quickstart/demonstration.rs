@@ -2,13 +2,13 @@
 //! Cache-Status and the number of queries, never by times.
 
 use crate::{
+    HttpCache,
     client::Answer,
     database::Database,
     stage::{Stage, until},
     table::{Counts, TimesAsFast},
 };
 use axum::http::{Method, StatusCode};
-use cache_axum::HttpCache;
 use serde_json::json;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{join, time::sleep};

@@ -6,17 +6,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) const HELP: &str = "\
+pub(crate) const HELP: &str = concat!(
+    "\
 A JSON service over SQLite with a cache before it, which shows what that does and goes on serving.
 
-Usage: cargo run -p examples --bin quickstart -- [OPTIONS]
+Usage: cargo run -p examples --bin ",
+    env!("CARGO_BIN_NAME"),
+    " -- [OPTIONS]
 
 Options:
   --port N    listen on this port; 0 takes any free one [PORT; default: 3000]
   --db PATH   keep the database in this file, made where there is none
               [QUICKSTART_DB; default: quickstart.sqlite in the target directory]
   --once      stop after the demonstration
-  --help      print this";
+  --help      print this"
+);
 
 pub(crate) struct Options {
     pub(crate) port: u16,

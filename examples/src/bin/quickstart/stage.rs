@@ -2,12 +2,13 @@
 //! it prints.
 
 use crate::{
+    HttpCache,
     client::{Answer, Client},
     database::Database,
     table::{Line, MARGIN},
 };
 use axum::http::Method;
-use cache_axum::{HttpCache, Stats};
+use cache_axum::Stats;
 use serde_json::Value;
 use std::{
     net::SocketAddr,

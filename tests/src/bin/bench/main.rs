@@ -8,6 +8,7 @@
     reason = "the clock rule is for the caches; a bench reads the clock"
 )]
 
+mod actix;
 mod hit;
 
 use std::process::ExitCode;
@@ -21,11 +22,18 @@ struct Bench {
     measure: fn() -> Figure,
 }
 
-const BENCHES: &[Bench] = &[Bench {
-    name: "hit",
-    about: "a hit beside a service with a prebuilt response, by time",
-    measure: hit::measure,
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "actix",
+        about: "a hit through actix-web beside one through axum, by instructions",
+        measure: actix::measure,
+    },
+    Bench {
+        name: "hit",
+        about: "a hit beside a service with a prebuilt response, by time",
+        measure: hit::measure,
+    },
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +42,7 @@ fn main() -> ExitCode {
             list();
             measure(BENCHES)
         }
+        Some("--send") => actix::send(args.get(1..).unwrap_or_default()),
         Some("--list") => {
             list();
             ExitCode::SUCCESS

@@ -1,23 +1,33 @@
 //! An app under test: requests in, answers and counts out.
 
-use super::{Body, BoxError, Log, Service, eventually, log::Saw};
+use super::{
+    Body, BoxError, Log, Service, Way, eventually,
+    log::Saw,
+    wire::{self, Wire},
+};
 use bytes::Bytes;
 use cache_axum::{HttpCache, Purger, Stats};
+use futures_util::{future::BoxFuture, stream};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request,
 };
-use http_body::Body as _;
-use http_body_util::{BodyExt, Full};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper_util::rt::TokioIo;
 use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{OnceCell, Semaphore},
+    task::JoinHandle,
+};
 use tower::ServiceExt;
 
 pub(crate) const HOST: &str = "example.test";
@@ -26,8 +36,22 @@ pub(crate) const HOST: &str = "example.test";
 #[derive(Clone)]
 pub(crate) struct App(Arc<Inner>);
 
+/// Serves a connection, until it ends.
+pub(super) type Serve = Arc<dyn Fn(Wire) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// The extensions of the last response, as the server got it.
+pub(super) type Seen = Arc<Mutex<Extensions>>;
+
+/// So many connections may wait to be accepted: the kernel's least, beyond which it lets clients try again.
+const BACKLOG: usize = 64;
+
 struct Inner {
-    service: Service,
+    serve: Serve,
+    backlog: Arc<Semaphore>,
+    /// Where it is to be called rather than connected to.
+    service: Option<Service>,
+    seen: Seen,
+    address: OnceCell<SocketAddr>,
     stats: Box<dyn Fn() -> Stats + Send + Sync>,
     purger: Purger,
     calls: BTreeMap<&'static str, Arc<AtomicU64>>,
@@ -44,18 +68,27 @@ impl Drop for Inner {
 }
 
 impl App {
+    /// An app that is a service of axum's.
     pub(crate) fn new(
         service: Service,
         cache: &HttpCache,
         calls: BTreeMap<&'static str, Arc<AtomicU64>>,
     ) -> Self {
-        Self::logged(service, cache, calls, Log::default())
+        let observed = cache.clone();
+        Self::of_service(
+            service,
+            move || observed.stats(),
+            cache.purger(),
+            calls,
+            Log::default(),
+        )
     }
 
-    /// The same, whose handlers write what they see to `log`.
-    pub(crate) fn logged(
+    /// An app that is a service of tower's, whose handlers write what they see to `log`.
+    pub(super) fn of_service(
         service: Service,
-        cache: &HttpCache,
+        stats: impl Fn() -> Stats + Send + Sync + 'static,
+        purger: Purger,
         calls: BTreeMap<&'static str, Arc<AtomicU64>>,
         log: Log,
     ) -> Self {
@@ -65,11 +98,56 @@ impl App {
             counts.fetch_add(1, Ordering::SeqCst);
             request
         });
-        let observed = cache.clone();
+        let seen = Seen::default();
+        let sees = Arc::clone(&seen);
+        let service = super::boxed(counted.map_response(move |response| {
+            sees.lock().unwrap().clone_from(response.extensions());
+            response
+        }));
+        let called = Some(service.clone()).filter(|_| Way::current() == Way::Call);
+        let serve = Arc::new(move |io| wire::serve(service.clone(), io));
+        Self::made(serve, called, stats, purger, calls, sent, seen, log)
+    }
+
+    pub(super) fn served(
+        serve: Serve,
+        stats: impl Fn() -> Stats + Send + Sync + 'static,
+        purger: Purger,
+        calls: BTreeMap<&'static str, Arc<AtomicU64>>,
+        sent: Arc<AtomicU64>,
+        seen: Seen,
+        log: Log,
+    ) -> Self {
+        assert_eq!(
+            Way::current(),
+            Way::Wire,
+            "only tower's services are called"
+        );
+        Self::made(serve, None, stats, purger, calls, sent, seen, log)
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "it is put together in two places"
+    )]
+    fn made(
+        serve: Serve,
+        service: Option<Service>,
+        stats: impl Fn() -> Stats + Send + Sync + 'static,
+        purger: Purger,
+        calls: BTreeMap<&'static str, Arc<AtomicU64>>,
+        sent: Arc<AtomicU64>,
+        seen: Seen,
+        log: Log,
+    ) -> Self {
         Self(Arc::new(Inner {
-            service: super::boxed(counted),
-            stats: Box::new(move || observed.stats()),
-            purger: cache.purger(),
+            serve,
+            backlog: Arc::new(Semaphore::new(BACKLOG)),
+            service,
+            seen,
+            address: OnceCell::new(),
+            stats: Box::new(stats),
+            purger,
             calls,
             log,
             sent,
@@ -136,12 +214,20 @@ impl App {
 
     /// The framework's server on a socket of this machine, for as long as the runtime lives.
     pub(crate) async fn listen(&self) -> SocketAddr {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let service = self.0.service.clone();
-        let service = axum::ServiceExt::<axum::extract::Request>::into_make_service(service);
-        tokio::spawn(async move { axum::serve(listener, service).await });
-        address
+        let listen = async {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (serve, backlog) = (Arc::clone(&self.0.serve), Arc::clone(&self.0.backlog));
+            tokio::spawn(async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    backlog.add_permits(1);
+                    tokio::spawn(serve(Wire::accepted(stream)));
+                }
+            });
+            address
+        };
+        *self.0.address.get_or_init(|| listen).await
     }
 
     /// Waits for the end of all that goes on in the background.
@@ -226,13 +312,19 @@ impl Sending {
 
     /// The answer as far as its head.
     pub(crate) async fn open(self) -> Open {
+        match self.app.0.service.clone() {
+            Some(service) => self.call(service).await,
+            None => self.exchange().await,
+        }
+    }
+
+    async fn call(self, service: Service) -> Open {
         let body = if self.has_frames || !self.body.is_empty() {
             axum::body::Body::new(Full::new(self.body))
         } else {
             axum::body::Body::empty()
         };
         let request = self.request.body(body).unwrap();
-        let service = self.app.0.service.clone();
         drop(self.app);
         let response = match service.oneshot(request).await {
             Ok(response) => response,
@@ -244,6 +336,36 @@ impl Sending {
             headers: parts.headers,
             extensions: parts.extensions,
             body: body.map_err(Into::into).boxed_unsync(),
+            _connection: None,
+        }
+    }
+
+    /// On a connection of its own.
+    async fn exchange(self) -> Open {
+        let body = if self.has_frames {
+            StreamBody::new(stream::iter([Ok(Frame::data(self.body))])).boxed_unsync()
+        } else {
+            Full::new(self.body).boxed_unsync()
+        };
+        let request = self.request.body(body).unwrap();
+        let address = self.app.listen().await;
+        self.app.0.backlog.acquire().await.unwrap().forget();
+        let stream = Wire::connect(address).await;
+        let seen = Arc::clone(&self.app.0.seen);
+        drop(self.app);
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.unwrap();
+        let connection = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let connection = Connection(connection);
+        let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+        Open {
+            status: parts.status,
+            headers: parts.headers,
+            extensions: std::mem::take(&mut *seen.lock().unwrap()),
+            body: body.map_err(Into::into).boxed_unsync(),
+            _connection: Some(connection),
         }
     }
 
@@ -258,8 +380,20 @@ impl Sending {
 pub(crate) struct Open {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// As its server got it, where one is sent at a time.
     pub(crate) extensions: Extensions,
     body: Body,
+    _connection: Option<Connection>,
+}
+
+/// The client's side of a connection. It leaves when this is dropped.
+#[derive(Debug)]
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Open {
@@ -279,7 +413,7 @@ impl Open {
         let mut trailers = None;
         let mut failed = false;
         while let Some(frame) = self.body.frame().await {
-            match frame.map(http_body::Frame::into_data) {
+            match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => body.extend_from_slice(&data),
                 Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
                 Err(_) => {

@@ -1,20 +1,25 @@
 //! The harness: a site described without naming a framework, and an app that answers for it.
 
+mod actix;
 mod app;
 mod axum;
+mod framework;
 mod log;
 mod origin;
 mod reply;
 mod site;
 mod socket;
+mod tower;
+mod wire;
 
 pub(crate) use app::{Answer, App, Sending};
-pub(crate) use axum::{Service, boxed, compressed, guarded};
+pub(crate) use framework::{Framework, Time, Way, run};
 pub(crate) use log::Log;
 pub(crate) use origin::Origin;
 pub(crate) use reply::{Ask, Piece, Reply};
 pub(crate) use site::{Settings, Site};
 pub(crate) use socket::{Raw, responses};
+pub(crate) use tower::{Service, boxed};
 
 pub(crate) use cache_axum::{Policy, days, hours, minutes, seconds};
 

@@ -1,12 +1,15 @@
 //! A site: a cache, routes with their policies and handlers.
 
-use super::{App, Ask, Policy, Reply, Service};
+use super::{App, Ask, Framework, Policy, Reply};
 use cache_axum::ManualClock;
 use futures_util::future::BoxFuture;
+use http::HeaderMap;
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, atomic::AtomicU64},
 };
+use tokio::sync::Semaphore;
 
 /// How the cache is built, where not by its defaults.
 #[derive(Debug, Clone, Default)]
@@ -42,16 +45,26 @@ pub(crate) enum Around {
     Before(Policy),
 }
 
+/// Changes a request's fields, or refuses it.
+pub(crate) type Guard = Arc<dyn Fn(&mut HeaderMap) -> Option<Reply> + Send + Sync>;
+
 /// What lies between the routes and the layer around them.
-pub(crate) type Between = Arc<dyn Fn(Service) -> Service + Send + Sync>;
+#[derive(Clone)]
+pub(crate) enum Between {
+    Nothing,
+    Guard(Guard),
+    /// So many may pass at a time.
+    Permits(Arc<Semaphore>),
+    Compression,
+}
 
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) settings: Settings,
     pub(crate) routes: Vec<Route>,
-    pub(crate) between: Option<Between>,
+    pub(crate) between: Between,
     pub(crate) around: Around,
-    pub(crate) outside: Option<Between>,
+    pub(crate) outside: Between,
 }
 
 /// The path of a route that takes what no other does.
@@ -62,9 +75,9 @@ impl Site {
         Self {
             settings: Settings::default(),
             routes: Vec::new(),
-            between: None,
+            between: Between::Nothing,
             around: Around::Nothing,
-            outside: None,
+            outside: Between::Nothing,
         }
     }
 
@@ -133,12 +146,18 @@ impl Site {
         self
     }
 
-    /// Puts something between the routes and the layer around them.
-    pub(crate) fn between(
+    /// Puts a guard between the routes and the layer around them.
+    pub(crate) fn guarded(
         mut self,
-        wrap: impl Fn(Service) -> Service + Send + Sync + 'static,
+        guard: impl Fn(&mut HeaderMap) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
-        self.between = Some(Arc::new(wrap));
+        self.between = Between::Guard(Arc::new(guard));
+        self
+    }
+
+    /// Lets only those who hold a permit pass from the layer around all routes to these.
+    pub(crate) fn limited(mut self, permits: Arc<Semaphore>) -> Self {
+        self.between = Between::Permits(permits);
         self
     }
 
@@ -154,16 +173,29 @@ impl Site {
         self
     }
 
-    /// Puts something around it all.
-    pub(crate) fn outside(
-        mut self,
-        wrap: impl Fn(Service) -> Service + Send + Sync + 'static,
-    ) -> Self {
-        self.outside = Some(Arc::new(wrap));
+    /// Compresses what passes the routes, for those who accept that.
+    pub(crate) fn compressed(mut self) -> Self {
+        self.between = Between::Compression;
         self
     }
 
+    /// Compresses what passes all layers, for those who accept that.
+    pub(crate) fn compressed_outside(mut self) -> Self {
+        self.outside = Between::Compression;
+        self
+    }
+
+    /// On the framework that the scenario runs on.
     pub(crate) fn start(self) -> App {
-        super::axum::start(self)
+        match Framework::current() {
+            Framework::Tower => super::tower::start(self),
+            Framework::Axum => super::axum::start(self),
+            Framework::Actix => super::actix::start(self),
+        }
+    }
+
+    pub(super) fn calls(&self) -> BTreeMap<&'static str, Arc<AtomicU64>> {
+        let calls = |route: &Route| (route.path, Arc::clone(&route.calls));
+        self.routes.iter().map(calls).collect()
     }
 }

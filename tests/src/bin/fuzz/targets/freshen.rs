@@ -56,6 +56,7 @@ pub(crate) const WORDS: &[&[u8]] = &[
     b"no-cache=\"x-a\"",
     b"private",
     b"private=\"x-a, set-cookie\"",
+    b"private=\"etag\"",
     b"public",
     b"must-revalidate",
     b"must-understand",
@@ -133,12 +134,23 @@ impl Store<'_> {
         if !update.contains_key(header::VARY) && stored.contains_key(header::VARY) {
             assert_eq!(later.vary, terms.vary, "what selects it stays");
         }
+        if later.withheld.iter().any(is_judged_by) {
+            return;
+        }
         let again = kept(again);
         let twice = self.takes(StatusCode::OK, &freshened(&again, update, now()));
         let (twice, latest) = twice.expect("it was taken before");
         assert_eq!(kept(twice), again);
         assert_eq!(latest, later);
     }
+}
+
+/// Stored without it a response is judged otherwise.
+fn is_judged_by(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "age" | "date" | "etag" | "expires" | "last-modified" | "cdn-cache-control"
+    )
 }
 
 /// RFC 9111 §4.3.4, of what is plain.

@@ -12,7 +12,6 @@ use cache_tower::{
         response::{Reading, ResponseFacts},
         vary::{is_accept_encoding_malformed, write_selecting},
     },
-    minutes,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::time::{Duration, SystemTime};
@@ -24,6 +23,7 @@ use super::{
 
 const LONGEST: Duration = Duration::from_secs(1 << 31);
 const TARGETED: HeaderName = HeaderName::from_static("cdn-cache-control");
+const SUPPLIED_WINDOW: Duration = Duration::from_secs(5 * 60);
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -231,6 +231,8 @@ pub(crate) const EXCHANGES: &[&[u8]] = &[
     b"\x04GET /\nforwarded: host=\"a;b\";proto=https\nx-forwarded-host: evil\n\n206\ncontent-range: bytes 0-1/2\n",
     b"\x05GET /\naccept-encoding: gzip;q=0.5, br\n\n301\nvary: *\ncontent-type: text/event-stream\n",
     b"\x00GET /\nrange: bytes=0-1\n\n206\ncontent-range: bytes 0-1/9\ncontent-length: 2\netag: \"a\"\ncache-control: max-age=9, private=\"set-cookie\"\nset-cookie: a=b\n",
+    b"\x00GET /\n\n200\ncache-control: max-age=2, stale-if-error=9, stale-while-revalidate=6\nage: 4\n",
+    b"\x00GET /\n\n200\ncache-control: max-age=9, private=\"vary\"\nvary: accept\n",
     b"\x00GET http://a.test/\nhost: b.test\n\n200\ncache-control: max-age=9\n",
     b"\x00GET /\nrange: bytes=0-\n\n206\ncontent-range: bytes 0-9999999/*\ncache-control: max-age=9\n",
     b"\x00POST /\n\n201\ncontent-location: /\ncache-control: no-store, must-understand\ncdn-cache-control: max-age=9\n",
@@ -274,6 +276,9 @@ pub(crate) const EXCHANGE_WORDS: &[&[u8]] = &[
     b"no-cache",
     b"private",
     b"private=\"",
+    b"no-cache=\"vary, x-a\"",
+    b"content-type: ",
+    b"content-encoding: ",
     b"public",
     b"must-revalidate",
     b"must-understand",
@@ -372,7 +377,7 @@ impl<'a> Exchange<'a> {
         self.request_may_be_stored_for();
         self.response_may_be_stored(&terms);
         self.stored_fields_are_for_all(&terms);
-        lives_as_allowed(&terms, received);
+        self.lives_as_allowed(&terms, received);
         self.is_reused_as_allowed(&terms);
         Some(terms)
     }
@@ -457,12 +462,42 @@ impl<'a> Exchange<'a> {
         for name in &terms.withheld {
             assert!(!stored.contains_key(name) || name == "date", "{name}");
         }
+        if !self.answered.contains_key(header::CONNECTION) {
+            for name in ["vary", "cache-control", "content-encoding", "content-type"] {
+                let is_as_it_came = stored.get_all(name) == self.answered.get_all(name);
+                assert!(is_as_it_came, "{name} says how to use the rest");
+            }
+        }
         if self.profile == Profile::Guarded {
             for name in ["set-cookie", "www-authenticate", "clear-site-data"] {
                 assert!(!stored.contains_key(name), "{name}");
             }
         }
         assert_eq!(storable(&stored, &terms.withheld, now()), stored);
+    }
+
+    fn lives_as_allowed(&self, terms: &Terms, received: Received) {
+        let life = &terms.life;
+        let overdue = terms.nature.overdue;
+        assert!(life.fresh <= A_YEAR);
+        assert!(life.fresh.is_zero() || overdue.is_zero());
+        let directives = &self.response.directives;
+        for (window, named) in [
+            (
+                life.stale_while_revalidate,
+                directives.stale_while_revalidate,
+            ),
+            (life.stale_if_error, directives.stale_if_error),
+        ] {
+            let most = named.unwrap_or(SUPPLIED_WINDOW).min(A_DAY);
+            assert!(window.is_zero() || overdue + window <= most);
+            assert!(window.is_zero() || !terms.nature.forbids_stale);
+        }
+        assert!(
+            terms
+                .length
+                .is_none_or(|length| length <= received.max_body)
+        );
     }
 
     fn is_reused_as_allowed(&self, terms: &Terms) {
@@ -495,23 +530,6 @@ impl<'a> Exchange<'a> {
     }
 }
 
-fn lives_as_allowed(terms: &Terms, received: Received) {
-    let life = &terms.life;
-    for span in [life.fresh, life.stale_while_revalidate, life.stale_if_error] {
-        assert!(span <= A_YEAR);
-    }
-    let overdue = terms.nature.overdue;
-    assert!(life.fresh.is_zero() || overdue.is_zero());
-    for window in [life.stale_while_revalidate, life.stale_if_error] {
-        assert!(window.is_zero() || overdue + window <= A_DAY);
-    }
-    assert!(
-        terms
-            .length
-            .is_none_or(|length| length <= received.max_body)
-    );
-}
-
 fn candidate(terms: &Terms, freshness: Freshness) -> Candidate {
     Candidate {
         age: terms.nature.initial_age,
@@ -541,7 +559,7 @@ fn policy(pick: u8) -> (Policy, Credentials) {
     match pick % 5 {
         0 => (Policy::from_headers(), Credentials::Matter),
         1 => (
-            hour.stale_if_error(minutes(5)).vary_by_query(["a"]),
+            hour.stale_if_error(SUPPLIED_WINDOW).vary_by_query(["a"]),
             Credentials::Matter,
         ),
         2 => (hour.ignore_credentials(), Credentials::Ignored),
