@@ -95,6 +95,9 @@ impl<V> Entry<V> {
 
     /// Where in its life it is at `now`.
     pub fn freshness(&self, now: Moment) -> Freshness {
+        // Who read the clock before this was stored must not find it younger than new: a lifetime of zero
+        // would still last.
+        let now = now.max(self.stored);
         if now < self.fresh_until {
             return Freshness::Fresh {
                 left: self.fresh_until.since(now),
@@ -260,6 +263,30 @@ mod tests {
             }
         );
         assert_eq!(at(50), Freshness::Dead);
+    }
+
+    #[test]
+    fn a_lifetime_of_zero_is_over_also_for_who_read_the_clock_before() {
+        let stored = Moment::from_nanos(10);
+        let life = Life {
+            kept: seconds(1),
+            ..Life::default()
+        };
+        let entry = Entry {
+            stored,
+            fresh_until: stored,
+            revalidate_until: stored,
+            error_until: stored,
+            ..entry(life, Duration::ZERO)
+        };
+        assert_eq!(
+            entry.freshness(Moment::from_nanos(9)),
+            Freshness::Stale {
+                by: Duration::ZERO,
+                while_revalidate: false,
+                if_error: false
+            }
+        );
     }
 
     #[test]

@@ -10,7 +10,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const STRIPES: usize = 1024;
+/// A quarter of a megabyte. With fewer, a service that invalidates often could hardly store what takes
+/// long to load.
+const STRIPES: usize = 16 * 1024;
 
 /// The generation of a key when a load of it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

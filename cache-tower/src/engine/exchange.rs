@@ -2,7 +2,7 @@
 
 use super::{
     FillJob, Origin, Shared, UNSHARED, UNSHARED_BY_REQUEST,
-    ask::{Ask, found_again},
+    ask::Ask,
     begin::Plan,
     commit::{Keep, uri_group},
     drive::stale_answer,
@@ -310,18 +310,12 @@ impl Exchange {
         }
     }
 
-    /// Whether what the request found is still stored.
+    /// Whether something of this layer's is stored for the URI.
     fn stored_is_there(&self) -> bool {
-        let found = found_again(
-            &self.shared,
-            &self.policy,
-            &self.plan,
-            &self.request_headers,
-        );
-        match (found, &self.plan.stored) {
-            (Some(found), Some(stored)) => Arc::ptr_eq(&found, stored),
-            _ => false,
-        }
+        let store = &self.shared.store;
+        let entry = store.lookup(self.plan.key.as_bytes(), store.now());
+        let is_ours = |stored: &Stored| stored.owner().is(&self.policy, self.plan.depth);
+        entry.is_some_and(|entry| entry.value().is_some_and(is_ours))
     }
 
     /// A 304: what it is about is freshened and answers (RFC 9111 §4.3.3). `None` where it answers the

@@ -242,8 +242,9 @@ where
 
     fn hand_over(&mut self, rest: Rest<B>) {
         self.leave(rest);
-        self.fill.end(End::HandedOver);
+        // Before its end is seen: who joined this flight after that would get a body that is over.
         self.unshare();
+        self.fill.end(End::HandedOver);
     }
 
     fn unshare(&mut self) {
@@ -255,7 +256,6 @@ where
 
     fn failed(&mut self, error: BoxError) {
         self.leave(Rest::Error(error));
-        self.fill.end(End::Cut);
         self.shared.store.record(Event::LoadFailed);
         let failure = Error::load("the response ended early");
         if self.keep.renews && self.lead.is_some() {
@@ -264,9 +264,13 @@ where
                 .store
                 .pause(&self.keep.key, failure.clone(), life);
         }
-        if let Some(lead) = self.lead.take().filter(|lead| lead.predecessors() > 0) {
-            lead.finish(Outcome::Failed(failure));
+        match self.lead.take() {
+            Some(lead) if lead.predecessors() > 0 => {
+                lead.finish(Outcome::Failed(failure));
+            }
+            lead => drop(lead),
         }
+        self.fill.end(End::Cut);
     }
 
     fn leave(&self, rest: Rest<B>) {
@@ -278,6 +282,8 @@ where
 
 impl<B> Drop for FillJob<B> {
     fn drop(&mut self) {
+        // In this order, as in `hand_over`.
+        self.lead = None;
         self.fill.end(End::Cut);
     }
 }

@@ -516,3 +516,54 @@ fn what_follows_a_response_without_body_is_of_no_response() {
     t.origin(fresh("next"));
     is_next(t.get_at("?next"));
 }
+
+#[test]
+fn what_was_cut_off_harms_nobody_who_asks_next() {
+    // RFC 9111 §3.3: however soon that is.
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for count in 0..100 {
+                    let whole = fresh("0123456789");
+                    let whole = if count % 2 == 0 {
+                        whole
+                    } else {
+                        whole.chunked()
+                    };
+                    is_never_completed(whole.cut_after(1 + count % 9));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_must_be_validated_is_never_shared() {
+    // RFC 9111 §5.2.2.4: "MUST NOT be used to satisfy any other request without forwarding it for
+    // validation", however many ask at once.
+    for control in [
+        "no-cache",
+        "max-age=0",
+        "s-maxage=0",
+        "no-cache, max-age=600",
+    ] {
+        let t = Test::new();
+        t.origin_says(move |request, _| {
+            let is_known = request.field("if-none-match") == Some("\"a\"");
+            let reply = if is_known {
+                Reply::new(304)
+            } else {
+                Reply::ok("one")
+            };
+            reply.control(control).field("etag", "\"a\"")
+        });
+        const CLIENTS: usize = 4;
+        const EACH: usize = 150;
+        thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| (0..EACH).for_each(|_| drop(t.get().says("one"))));
+            }
+        });
+        assert_eq!(t.calls(), CLIENTS * EACH, "{control}");
+    }
+}

@@ -161,6 +161,11 @@ fn directives_are_read_in_any_case_and_among_others() {
         "cache-control: foo=\"max-age=60\"",
         "cache-control: foo=\"bar, max-age=60\"",
         "cache-control: foo=\"a\\\", max-age=60\"",
+        "cache-control: \"max-age=60\"",
+        "cache-control: max-age =60",
+        "cache-control: max-age= 60",
+        "cache-control: max-age=60;foo",
+        "cache-control: max-age=60 foo",
         "cache-control: xmax-age=60",
         "cache-control: max-age-=60",
     ]);
@@ -446,7 +451,56 @@ fn the_time_that_a_response_took_counts_as_its_age() {
 }
 
 #[test]
-fn immutable_changes_nothing_for_a_shared_cache_once_stale() {
-    // RFC 8246 §2: it is about fresh responses.
-    none_is_reused(&["cache-control: max-age=10, immutable\nage: 20"]);
+fn what_is_immutable_is_not_validated_while_it_is_fresh() {
+    // RFC 8246 §2, §2.1: unless the client says no-cache; arguments mean nothing.
+    each(
+        [
+            "immutable",
+            "IMMUTABLE",
+            "immutable=x",
+            "immutable, immutable",
+        ],
+        |immutable| {
+            let t = Test::new();
+            let reply = Reply::ok("one").field("etag", "\"a\"");
+            t.origin(reply.control(&format!("max-age=600, {immutable}")));
+            t.get().says("one");
+            t.ask("GET")
+                .control("max-age=0")
+                .send()
+                .says("one")
+                .is_hit();
+            t.get_with("cache-control: max-age=0\nif-none-match: \"a\"")
+                .is(304, "")
+                .is_hit();
+            t.was_called(1);
+            t.ask("GET")
+                .control("no-cache")
+                .send()
+                .says("one")
+                .is_forwarded();
+        },
+    );
+}
+
+#[test]
+fn what_is_immutable_is_validated_once_it_is_stale() {
+    // RFC 8246 §2: "Stale responses SHOULD be revalidated as they normally would be".
+    none_is_reused(&[
+        "cache-control: max-age=10, immutable\nage: 20\netag: \"a\"",
+        "cache-control: immutable",
+        "cache-control: immutable, max-age=0\netag: \"a\"",
+    ]);
+}
+
+#[test]
+fn immutable_in_a_request_has_no_effect() {
+    // RFC 8246 §2.
+    let t = Test::new();
+    t.origin(Reply::ok("one").control("max-age=600"));
+    t.get().says("one");
+    t.ask("GET")
+        .control("max-age=0, immutable")
+        .send()
+        .is_forwarded();
 }

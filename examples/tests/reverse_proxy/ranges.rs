@@ -701,3 +701,105 @@ fn those_who_want_a_part_and_those_who_want_the_whole_may_come_together() {
         is_part(part.join().unwrap(), 2, 5);
     });
 }
+
+#[test]
+fn what_is_in_a_stored_part_may_be_asked_for_in_any_form() {
+    // RFC 9110 §14.1.2: its Content-Range tells the length of the whole.
+    let t = Test::new();
+    t.origin_says(serving(DIGITS, "\"a\""));
+    is_part(t.get_with("range: bytes=5-"), 5, 9);
+    for (range, first) in [
+        ("bytes=7-", 7),
+        ("bytes=-2", 8),
+        ("bytes=6-99", 6),
+        ("bytes=-5", 5),
+    ] {
+        is_part(t.ask("GET").field("range", range).send(), first, 9).is_hit();
+    }
+    t.was_called(1);
+    is_part(t.get_with("range: bytes=4-"), 4, 9).is_forwarded();
+}
+
+#[test]
+fn a_part_of_each_variant_is_its_own() {
+    // RFC 9111 §4.1: a stored part has selecting fields as well.
+    let t = Test::new();
+    t.origin_says(|request, _| {
+        let body = if request.field("x-a") == Some("1") {
+            DIGITS
+        } else {
+            "abcdefghij"
+        };
+        let tag = if body == DIGITS { "\"1\"" } else { "\"2\"" };
+        part(body, 0, 3).field("etag", tag).field("vary", "x-a")
+    });
+    t.get_with("range: bytes=0-3\nx-a: 1").is(206, "0123");
+    t.get_with("range: bytes=0-3\nx-a: 2")
+        .is(206, "abcd")
+        .is_forwarded();
+    t.get_with("range: bytes=1-2\nx-a: 1")
+        .is(206, "12")
+        .is_hit();
+    t.get_with("range: bytes=1-2\nx-a: 2")
+        .is(206, "bc")
+        .is_hit();
+}
+
+#[test]
+fn a_content_range_without_a_206_means_nothing() {
+    // RFC 9110 §14.4: "has no meaning for status codes that do not explicitly describe its semantic".
+    let t = Test::new();
+    t.origin(digits().field("content-range", "bytes 0-9/100"));
+    t.get().says(DIGITS).has("content-range", "bytes 0-9/100");
+    t.get().says(DIGITS);
+}
+
+#[test]
+fn a_part_with_an_unknown_length_is_passed_on() {
+    // RFC 9110 §14.4: `*` stands for a length that is not known.
+    let t = Test::new();
+    let reply = Reply::new(206)
+        .body("0123")
+        .control("max-age=600")
+        .field("etag", "\"a\"");
+    t.origin(reply.field("content-range", "bytes 0-3/*"));
+    t.get_with("range: bytes=0-3")
+        .is(206, "0123")
+        .has("content-range", "bytes 0-3/*");
+    t.get_with("range: bytes=0-3").is(206, "0123");
+    t.origin_says(serving(DIGITS, "\"a\""));
+    t.get().says(DIGITS);
+    is_part(t.get_with("range: bytes=2-7"), 2, 7);
+}
+
+#[test]
+fn parts_that_leave_a_gap_are_not_the_whole() {
+    // RFC 9111 §3.3, §3.4.
+    let t = Test::new();
+    t.origin_says(serving(DIGITS, "\"a\""));
+    is_part(t.get_with("range: bytes=0-2"), 0, 2);
+    is_part(t.get_with("range: bytes=7-9"), 7, 9);
+    is_part(t.get_with("range: bytes=1-8"), 1, 8).is_forwarded();
+    t.get().says(DIGITS);
+}
+
+#[test]
+fn a_stale_part_is_validated() {
+    // RFC 9111 §4, §4.3.1.
+    let t = Test::new();
+    let reply = Reply::new(206)
+        .body("0123")
+        .control("max-age=10")
+        .fields("age: 30\netag: \"a\"");
+    t.origin(reply.field("content-range", "bytes 0-3/10"));
+    t.get_with("range: bytes=0-3").has_status(206);
+    t.origin_says(serving("abcdefghij", "\"b\""));
+    // As If-Range asks for the whole of another, this may be the whole.
+    let answer = t.get_with("range: bytes=0-3").is_forwarded();
+    let found = (answer.status, &*answer.text());
+    assert!(
+        [(206, "abcd"), (200, "abcdefghij")].contains(&found),
+        "{answer}"
+    );
+    t.get().says("abcdefghij");
+}

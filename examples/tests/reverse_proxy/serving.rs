@@ -539,3 +539,17 @@ fn an_error_does_not_replace_what_is_fresh() {
     t.ask("GET").control("no-cache").send().is(500, "broken");
     t.get().says("one").is_hit();
 }
+
+#[test]
+fn what_has_no_validator_may_be_taken_stale_too() {
+    // §5.2.1.2: the client takes it, and nothing forbids.
+    let t = Test::new();
+    t.origin(Reply::ok("one").control("max-age=10").field("age", "30"));
+    t.get().says("one");
+    t.ask("GET")
+        .control("max-stale=60")
+        .send()
+        .says("one")
+        .is_hit();
+    t.get().says("one").is_forwarded();
+}

@@ -385,3 +385,73 @@ fn a_head_is_served_while_what_is_stored_is_refreshed() {
     t.get().has_status(200);
     assert!(eventually(|| t.get().text() == "two"));
 }
+
+#[test]
+fn what_is_never_fresh_may_have_a_window() {
+    // RFC 5861 §3, §4: fresh for no time, and then stale for a minute; also without a validator.
+    each(
+        ["max-age=0", "s-maxage=60\nage: 90", "max-age=10\nage: 30"],
+        |lines| {
+            let windows = "stale-while-revalidate=60, stale-if-error=60";
+            // s-maxage forbids both.
+            let is_allowed = !lines.contains("s-maxage");
+            let reply = || Reply::ok("one").fields(&format!("cache-control: {windows}, {lines}"));
+            let t = Test::new();
+            t.origin(reply());
+            t.get().says("one");
+            t.origin(Reply::ok("two").control("max-age=600"));
+            let body = if is_allowed { "one" } else { "two" };
+            t.get().says(body);
+            assert!(eventually(|| t.get().text() == "two"));
+            t.was_called(2);
+        },
+    );
+}
+
+#[test]
+fn without_a_validator_what_is_stale_may_still_stand_in() {
+    // RFC 5861 §4, RFC 9111 §4.2.4.
+    let t = Test::new();
+    let control = "max-age=10, stale-if-error=60";
+    t.origin(Reply::ok("one").control(control).field("age", "30"));
+    t.get().says("one");
+    t.origin(Reply::new(503).body("broken"));
+    t.get().says("one");
+    t.origin(Reply::hang_up());
+    t.get().says("one");
+}
+
+#[test]
+fn a_head_is_answered_in_place_of_an_error() {
+    // RFC 5861 §4.
+    let t = stored(stale("stale-if-error=60"));
+    t.origin(Reply::new(503).body("broken"));
+    t.head().is(200, "").has("etag", "\"a\"");
+}
+
+#[test]
+fn conditions_and_ranges_are_answered_in_place_of_an_error() {
+    // RFC 5861 §4, RFC 9111 §4.3.2.
+    each(
+        [
+            ("if-none-match: \"a\"", 304, ""),
+            ("range: bytes=1-2", 206, "ne"),
+        ],
+        |row| {
+            let (lines, status, body) = row;
+            let t = stored(stale("stale-if-error=60"));
+            t.origin(Reply::new(503).body("broken"));
+            t.get_with(lines).is(*status, body);
+        },
+    );
+}
+
+#[test]
+fn a_stored_error_is_an_error_no_more_than_others_are() {
+    // RFC 9111 §3: an error may have a lifetime, and is served for so long.
+    let t = Test::new();
+    t.origin(Reply::new(503).body("broken").control("max-age=600"));
+    t.get().is(503, "broken");
+    t.origin(Reply::ok("one"));
+    t.get().is(503, "broken").is_hit();
+}

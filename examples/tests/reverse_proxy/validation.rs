@@ -814,3 +814,62 @@ fn a_head_of_another_kind_is_validated_too() {
     ask.send().is(304, "");
     assert_eq!(t.last().method, "HEAD");
 }
+
+#[test]
+fn a_304_may_bring_a_new_expiry() {
+    // §4.3.4, §3.2, §4.2.1.
+    let t = stored(Reply::ok("one").fields("expires: {-60}\netag: \"a\"\ndate: {-100}"));
+    t.origin(not_modified().fields("expires: {+600}\netag: \"a\""));
+    t.get().says("one").is_forwarded();
+    t.get().says("one").is_hit();
+    t.was_called(2);
+}
+
+#[test]
+fn a_304_keeps_every_line_of_what_it_does_not_mention() {
+    // §3.2: only "replacing field values that are already present".
+    let lines = "etag: \"a\"\nset-cookie: a=1\nset-cookie: b=2\nlink: </x>\nlink: </y>";
+    let t = stored(stale("one").fields(lines));
+    let update = not_modified().fields("etag: \"a\"\nset-cookie: c=3\nage: 0");
+    t.origin(update.control("max-age=600"));
+    for answer in [t.get(), t.get().is_hit()] {
+        assert_eq!(answer.fields.all("set-cookie"), ["c=3"]);
+        assert_eq!(answer.fields.all("link"), ["</x>", "</y>"]);
+    }
+}
+
+#[test]
+fn a_304_after_an_invalidation_brings_nothing_back() {
+    // §4.4: what was asked before the change says nothing of what is after it.
+    let t = stored(stale("one").field("etag", "\"a\""));
+    let gate = Gate::default();
+    let reply = not_modified()
+        .fields("etag: \"a\"\nage: 0")
+        .control("max-age=600");
+    t.origin(reply.behind(&gate));
+    thread::scope(|scope| {
+        let early = scope.spawn(|| t.get());
+        t.wait_for_calls(2);
+        t.origin(Reply::new(204));
+        t.ask("PUT").body("x").send().has_status(204);
+        gate.open();
+        early.join().expect("it is answered").says("one");
+    });
+    t.origin(fresh("two"));
+    t.get().says("two");
+}
+
+#[test]
+fn a_stored_error_or_redirection_is_validated_as_others_are() {
+    // §4.3.1: what has a validator can be validated, whatever its status.
+    each([301, 404, 410], |status| {
+        let reply = Reply::new(*status).body("one").control("max-age=10");
+        let t = stored(reply.fields("age: 30\netag: \"a\""));
+        t.origin_says(|request, _| match offered(request) {
+            Some(_) => not_modified().field("etag", "\"a\""),
+            None => Reply::new(500),
+        });
+        let answer = t.get();
+        assert!([*status, 500].contains(&answer.status), "{answer}");
+    });
+}

@@ -21,16 +21,22 @@ const TWO: (u16, &str, &str) = (200, "two", "\"v2\"");
 
 /// A route with a layer of its own, a guard before it, and a layer around both.
 fn levels(
+    policy: &Policy,
     guard: impl Fn(&HeaderMap) -> Reply + Send + Sync + 'static,
     handler: impl Fn(Ask) -> Reply + Send + Sync + 'static,
 ) -> App {
     Site::new()
-        .route("/x", Policy::from_headers(), move |ask| {
+        .route("/x", policy.clone(), move |ask| {
             std::future::ready(handler(ask))
         })
         .guarded(move |headers| headers.contains_key("x-guard").then(|| guard(headers)))
-        .before(Policy::from_headers())
+        .before(policy.clone())
         .start()
+}
+
+/// The profiles: only the standard one asks which of several variants is the current one.
+fn profiles() -> [Policy; 2] {
+    [Policy::from_headers(), Policy::standard()]
 }
 
 fn get(app: &App) -> Sending {
@@ -47,188 +53,223 @@ fn page(etag: &str, body: &'static str) -> Reply {
 }
 
 pub(crate) async fn asy_39_a_304_to_the_outer_layers_question_is_no_answer_to_its_client() {
-    let origin = Origin::of("\"v1\"", "one");
-    let app = levels(|_| page("\"v1\"", "one"), origin.handler(FRESH));
-    assert_eq!(told(&by_the_guard(get(&app)).await), ONE);
-    assert_eq!(told(&get(&app).send().await), ONE, "the outer one's");
-    assert_eq!((app.calls(), app.stats().stored), (0, 1));
-    pass(seconds(61)).await;
-    for _ in 0..5 {
-        assert_eq!(told(&get(&app).send().await), ONE);
+    for policy in profiles() {
+        let origin = Origin::of("\"v1\"", "one");
+        let app = levels(&policy, |_| page("\"v1\"", "one"), origin.handler(FRESH));
+        assert_eq!(told(&by_the_guard(get(&app)).await), ONE);
+        assert_eq!(told(&get(&app).send().await), ONE, "the outer one's");
+        assert_eq!((app.calls(), app.stats().stored), (0, 1));
+        pass(seconds(61)).await;
+        for _ in 0..5 {
+            assert_eq!(told(&get(&app).send().await), ONE);
+        }
+        assert!(
+            (1..=2).contains(&app.calls()),
+            "asked about, then fresh: {}",
+            app.calls()
+        );
+        let known = get(&app).header("if-none-match", "\"v1\"").send().await;
+        assert_eq!(told(&known), (304, "", "\"v1\""), "who asks is told");
+        let part = get(&app).header("range", "bytes=0-1").send().await;
+        assert_eq!((part.status.as_u16(), part.text()), (206, "on"));
+        app.done().await;
     }
-    assert!(
-        (1..=2).contains(&app.calls()),
-        "asked about, then fresh: {}",
-        app.calls()
-    );
-    let known = get(&app).header("if-none-match", "\"v1\"").send().await;
-    assert_eq!(told(&known), (304, "", "\"v1\""), "who asks is told");
-    let part = get(&app).header("range", "bytes=0-1").send().await;
-    assert_eq!((part.status.as_u16(), part.text()), (206, "on"));
-    app.done().await;
 }
 
 pub(crate) async fn asy_39_the_inner_layers_own_copy_answers_the_outer_ones_question_in_full() {
-    for etag in ["\"v1\"", "\"v0\"", "W/\"v1\""] {
-        let origin = Origin::of("\"v1\"", "one");
-        let app = levels(
-            move |_| page(etag, "one"),
-            origin.handler("public, max-age=6000"),
-        );
-        // The inner layer has its own copy, of the same page, from before.
-        assert_eq!(told(&get(&app).send().await), ONE);
-        assert_eq!((app.calls(), app.stats().stored), (1, 1));
-        let insists = get(&app).header("cache-control", "no-cache");
-        assert_eq!(by_the_guard(insists).await.header("etag"), etag);
-        pass(seconds(61)).await;
-        for _ in 0..5 {
-            let answer = get(&app).send().await;
-            let given = (answer.status.as_u16(), answer.text());
-            assert_eq!(given, (200, "one"), "{etag}");
+    for policy in profiles() {
+        for etag in ["\"v1\"", "\"v0\"", "W/\"v1\""] {
+            let origin = Origin::of("\"v1\"", "one");
+            let app = levels(
+                &policy,
+                move |_| page(etag, "one"),
+                origin.handler("public, max-age=6000"),
+            );
+            // The inner layer has its own copy, of the same page, from before.
+            assert_eq!(told(&get(&app).send().await), ONE);
+            assert_eq!((app.calls(), app.stats().stored), (1, 1));
+            let insists = get(&app).header("cache-control", "no-cache");
+            assert_eq!(by_the_guard(insists).await.header("etag"), etag);
+            pass(seconds(61)).await;
+            for _ in 0..5 {
+                let answer = get(&app).send().await;
+                let given = (answer.status.as_u16(), answer.text());
+                assert_eq!(given, (200, "one"), "{etag}");
+            }
+            assert!(app.calls() <= 3, "{etag}: {}", app.calls());
+            app.done().await;
         }
-        assert!(app.calls() <= 3, "{etag}: {}", app.calls());
-        app.done().await;
     }
 }
 
 pub(crate) async fn asy_39_what_the_outer_layer_asks_about_may_have_changed() {
-    let origin = Origin::of("\"v2\"", "two");
-    let app = levels(|_| page("\"v1\"", "one"), origin.handler(FRESH));
-    assert_eq!(told(&by_the_guard(get(&app)).await), ONE);
-    pass(seconds(61)).await;
-    for _ in 0..3 {
-        assert_eq!(told(&get(&app).send().await), TWO);
-    }
-    assert_eq!(app.saw(1).header("if-none-match"), "\"v1\"");
-    assert_eq!(app.calls(), 1);
-    app.done().await;
-}
-
-pub(crate) async fn asy_39_a_304_to_no_question_of_the_clients_never_reaches_it() {
-    // The handler says 304 whenever it is asked by a tag, and does not say of which page.
-    let says_yes = |ask: Ask| {
-        if ask.header("if-none-match").is_empty() {
-            return page("\"v2\"", "two");
+    for policy in profiles() {
+        let origin = Origin::of("\"v2\"", "two");
+        let app = levels(&policy, |_| page("\"v1\"", "one"), origin.handler(FRESH));
+        assert_eq!(told(&by_the_guard(get(&app)).await), ONE);
+        pass(seconds(61)).await;
+        for _ in 0..3 {
+            assert_eq!(told(&get(&app).send().await), TWO);
         }
-        Reply::text("").status(304).control(FRESH)
-    };
-    // The outer layer has one page, two variants, or a page in another language than is asked for.
-    for languages in [&[""][..], &["de"], &["de", "en"], &["de", "en", "fr", "it"]] {
-        let by_language = |headers: &HeaderMap| {
-            let language = headers.get("accept-language");
-            let language = language.map_or("", |value| value.to_str().unwrap());
-            let reply = page(&format!("\"{language}\""), "of the guard");
-            match language {
-                "" => reply,
-                _ => reply.header("vary", "accept-language"),
-            }
-        };
-        let app = levels(by_language, says_yes);
-        for language in languages {
-            let request = get(&app);
-            let request = match *language {
-                "" => request,
-                language => request.header("accept-language", language),
-            };
-            assert_eq!(by_the_guard(request).await.text(), "of the guard");
-        }
-        for age in [0, 61] {
-            pass(seconds(age)).await;
-            for language in ["", "de", "xx"] {
-                let request = get(&app);
-                let request = match language {
-                    "" => request,
-                    language => request.header("accept-language", language),
-                };
-                let answer = request.send().await;
-                let status = answer.status.as_u16();
-                assert!(
-                    matches!(status, 200 | 502),
-                    "{languages:?} {language} {status}"
-                );
-                if status == 200 {
-                    assert!(!answer.body.is_empty(), "{languages:?} {language}");
-                }
-            }
-        }
+        assert_eq!(app.saw(1).header("if-none-match"), "\"v1\"");
+        assert_eq!(app.calls(), 1);
         app.done().await;
     }
 }
 
+pub(crate) async fn asy_39_a_304_to_no_question_of_the_clients_never_reaches_it() {
+    for policy in profiles() {
+        // The handler says 304 whenever it is asked by a tag, and does not say of which page.
+        let says_yes = |ask: Ask| {
+            if ask.header("if-none-match").is_empty() {
+                return page("\"v2\"", "two");
+            }
+            Reply::text("").status(304).control(FRESH)
+        };
+        // The outer layer has one page, two variants, or a page in another language than is asked for.
+        for languages in [&[""][..], &["de"], &["de", "en"], &["de", "en", "fr", "it"]] {
+            let by_language = |headers: &HeaderMap| {
+                let language = headers.get("accept-language");
+                let language = language.map_or("", |value| value.to_str().unwrap());
+                let reply = page(&format!("\"{language}\""), "of the guard");
+                match language {
+                    "" => reply,
+                    _ => reply.header("vary", "accept-language"),
+                }
+            };
+            let app = levels(&policy, by_language, says_yes);
+            for language in languages {
+                let request = get(&app);
+                let request = match *language {
+                    "" => request,
+                    language => request.header("accept-language", language),
+                };
+                assert_eq!(by_the_guard(request).await.text(), "of the guard");
+            }
+            for age in [0, 61] {
+                pass(seconds(age)).await;
+                for language in ["", "de", "xx"] {
+                    let request = get(&app);
+                    let request = match language {
+                        "" => request,
+                        language => request.header("accept-language", language),
+                    };
+                    let answer = request.send().await;
+                    let status = answer.status.as_u16();
+                    assert!(
+                        matches!(status, 200 | 502),
+                        "{languages:?} {language} {status}"
+                    );
+                    if status == 200 {
+                        assert!(!answer.body.is_empty(), "{languages:?} {language}");
+                    }
+                }
+            }
+            app.done().await;
+        }
+    }
+}
+
 pub(crate) async fn asy_39_a_variant_that_the_inner_layer_chose_is_not_asked_for_again_and_again() {
-    let by_language = |headers: &HeaderMap| {
-        let language = headers["accept-language"].to_str().unwrap();
-        page(&format!("\"{language}\""), "of the guard").header("vary", "accept-language")
-    };
-    let app = levels(by_language, |ask| {
-        Origin::of("\"en\"", "of the guard")
-            .reply(&ask)
-            .control(FRESH)
-            .header("vary", "accept-language")
-    });
-    for language in ["de", "en"] {
-        by_the_guard(get(&app).header("accept-language", language)).await;
+    for policy in profiles() {
+        let by_language = |headers: &HeaderMap| {
+            let language = headers["accept-language"].to_str().unwrap();
+            page(&format!("\"{language}\""), "of the guard").header("vary", "accept-language")
+        };
+        let app = levels(&policy, by_language, |ask| {
+            Origin::of("\"en\"", "of the guard")
+                .reply(&ask)
+                .control(FRESH)
+                .header("vary", "accept-language")
+        });
+        for language in ["de", "en"] {
+            by_the_guard(get(&app).header("accept-language", language)).await;
+        }
+        for _ in 0..6 {
+            let french = get(&app).header("accept-language", "fr").send().await;
+            assert_eq!(
+                (french.status.as_u16(), french.text()),
+                (200, "of the guard")
+            );
+            assert_eq!(french.header("etag"), "\"en\"");
+        }
+        assert!(app.calls() <= 3, "{}", app.calls());
+        app.done().await;
     }
-    for _ in 0..6 {
-        let french = get(&app).header("accept-language", "fr").send().await;
-        assert_eq!(
-            (french.status.as_u16(), french.text()),
-            (200, "of the guard")
-        );
-        assert_eq!(french.header("etag"), "\"en\"");
-    }
-    assert!(app.calls() <= 3, "{}", app.calls());
-    app.done().await;
 }
 
 pub(crate) async fn asy_39_what_the_outer_layer_lacks_of_a_page_is_no_answer_to_who_wants_it_all() {
-    const TEN: &str = "0123456789";
-    for (etag, whole) in [("\"v1\"", TEN), ("\"v2\"", "abcdefghij")] {
-        let origin = Origin::of(etag, whole);
+    for policy in profiles() {
+        const TEN: &str = "0123456789";
+        for (etag, whole) in [("\"v1\"", TEN), ("\"v2\"", "abcdefghij")] {
+            let origin = Origin::of(etag, whole);
+            let guard = |_: &HeaderMap| {
+                let reply = page("\"v1\"", "0123").status(206);
+                reply.header("content-range", "bytes 0-3/10")
+            };
+            let app = levels(&policy, guard, origin.handler(FRESH));
+            let part = get(&app).header("range", "bytes=0-3");
+            assert_eq!(by_the_guard(part).await.text(), "0123");
+            let again = get(&app).header("range", "bytes=1-2").send().await;
+            assert_eq!((again.text(), app.calls()), ("12", 0), "the outer one's");
+            for _ in 0..3 {
+                let answer = get(&app).send().await;
+                assert_eq!(
+                    (answer.status.as_u16(), answer.text()),
+                    (200, whole),
+                    "{etag}"
+                );
+                assert_eq!(answer.header("etag"), etag);
+            }
+            app.done().await;
+        }
+    }
+}
+
+pub(crate) async fn asy_39_parts_of_two_layers_are_not_joined_even_under_one_tag() {
+    for policy in profiles() {
+        let origin = Origin::of("\"v1\"", "0123456789");
         let guard = |_: &HeaderMap| {
-            let reply = page("\"v1\"", "0123").status(206);
+            let reply = page("\"v1\"", "GGGG").status(206);
             reply.header("content-range", "bytes 0-3/10")
         };
-        let app = levels(guard, origin.handler(FRESH));
+        let app = levels(&policy, guard, origin.handler(FRESH));
         let part = get(&app).header("range", "bytes=0-3");
-        assert_eq!(by_the_guard(part).await.text(), "0123");
-        let again = get(&app).header("range", "bytes=1-2").send().await;
-        assert_eq!((again.text(), app.calls()), ("12", 0), "the outer one's");
-        for _ in 0..3 {
-            let answer = get(&app).send().await;
-            assert_eq!(
-                (answer.status.as_u16(), answer.text()),
-                (200, whole),
-                "{etag}"
-            );
-            assert_eq!(answer.header("etag"), etag);
+        assert_eq!(by_the_guard(part).await.text(), "GGGG");
+        let rest = get(&app).header("range", "bytes=4-9").send().await;
+        assert_eq!((rest.status.as_u16(), rest.text()), (206, "456789"));
+        for _ in 0..2 {
+            let whole = get(&app).send().await;
+            assert_eq!((whole.status.as_u16(), whole.text()), (200, "0123456789"));
         }
         app.done().await;
     }
 }
 
 pub(crate) async fn asy_39_a_416_to_the_outer_layers_question_is_no_answer_either() {
-    let guard = |_: &HeaderMap| {
-        let reply = page("\"v1\"", "0123").status(206);
-        reply.header("content-range", "bytes 0-3/10")
-    };
-    let app = levels(guard, |ask| {
-        if ask.header("range").is_empty() {
-            return page("\"v2\"", "two");
+    for policy in profiles() {
+        let guard = |_: &HeaderMap| {
+            let reply = page("\"v1\"", "0123").status(206);
+            reply.header("content-range", "bytes 0-3/10")
+        };
+        let app = levels(&policy, guard, |ask| {
+            if ask.header("range").is_empty() {
+                return page("\"v2\"", "two");
+            }
+            let reply = Reply::text("").status(416);
+            reply.header("content-range", "bytes */3")
+        });
+        let part = get(&app).header("range", "bytes=0-3");
+        assert_eq!(by_the_guard(part).await.text(), "0123");
+        let answer = get(&app).send().await;
+        let status = answer.status.as_u16();
+        assert!(matches!(status, 200 | 502), "{status}");
+        if status == 200 {
+            assert_eq!(told(&answer), TWO);
         }
-        let reply = Reply::text("").status(416);
-        reply.header("content-range", "bytes */3")
-    });
-    let part = get(&app).header("range", "bytes=0-3");
-    assert_eq!(by_the_guard(part).await.text(), "0123");
-    let answer = get(&app).send().await;
-    let status = answer.status.as_u16();
-    assert!(matches!(status, 200 | 502), "{status}");
-    if status == 200 {
-        assert_eq!(told(&answer), TWO);
+        assert_eq!(told(&get(&app).send().await), TWO);
+        app.done().await;
     }
-    assert_eq!(told(&get(&app).send().await), TWO);
-    app.done().await;
 }
 
 pub(crate) async fn asy_39_a_purge_while_the_inner_layer_is_asked_is_heeded() {

@@ -1159,6 +1159,39 @@ pub(crate) async fn sto_37_what_was_purged_while_it_was_validated_is_not_put_bac
     }
 }
 
+pub(crate) async fn sto_37_who_takes_the_turn_after_a_purge_does_not_ask_about_what_was_purged() {
+    for purge in ["group", "uri", "all"] {
+        let origin = Origin::of("\"v1\"", "one");
+        let (site, gate) = gated(&origin, FRESH);
+        let app = site.start();
+        app.get("/").send().await;
+        pass(seconds(61)).await;
+        let leader = tokio::spawn(app.get("/").send());
+        eventually("the validation", || app.calls() == 2).await;
+        // They looked, found the old one, and wait for what is said of it.
+        let followers: Vec<_> = (0..20).map(|_| tokio::spawn(app.get("/").send())).collect();
+        eventually("all are here", || app.stats().misses == 22).await;
+        others_run().await;
+        match purge {
+            "group" => app.purger().group("g").await,
+            "uri" => {
+                app.purger()
+                    .uri(&"http://example.test/".parse().unwrap())
+                    .await
+            }
+            _ => app.purger().all().await,
+        }
+        leader.abort();
+        for answer in join_all(followers).await {
+            assert_eq!(told(&answer.unwrap()), ONE, "{purge}");
+        }
+        assert!(app.saw(3).is_plain(), "{purge}: {:?}", app.saw(3));
+        assert_eq!(app.calls(), 3, "{purge}");
+        gate.open();
+        app.done().await;
+    }
+}
+
 pub(crate) async fn sto_37_what_was_purged_while_it_was_refreshed_is_not_put_back() {
     let origin = Origin::of("\"v1\"", "one");
     let (site, gate) = gated(&origin, "public, max-age=60, stale-while-revalidate=600");
@@ -1213,6 +1246,35 @@ pub(crate) async fn asy_19_a_refresh_asks_for_all_of_it_and_by_no_clients_condit
         assert_eq!(app.calls(), calls + 1, "{lines:?}");
     }
     app.done().await;
+}
+
+pub(crate) async fn asy_19_a_refresh_of_what_has_no_validator_asks_by_no_clients_condition_either()
+{
+    for lines in [
+        &[("if-none-match", "*")][..],
+        &[("if-none-match", "\"v1\"")],
+        &[("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT")],
+        &[("range", "bytes=0-0"), ("if-range", "\"v1\"")],
+        &[("range", "bytes=0-0")],
+    ] {
+        let app = Site::replying(fields(), |ask| {
+            Reply::text(format!("page {}", ask.call))
+                .control("public, max-age=60, stale-while-revalidate=600")
+        })
+        .start();
+        app.get("/").send().await;
+        pass(seconds(61)).await;
+        let request = lines.iter().fold(app.get("/"), |request, (name, value)| {
+            request.header(name, value)
+        });
+        let stale = request.send().await;
+        assert!(b"page 1".starts_with(&stale.body), "{lines:?}: {stale:?}");
+        eventually("the refresh", || app.calls() == 2).await;
+        app.settled().await;
+        assert!(app.saw(2).is_plain(), "{lines:?}: {:?}", app.saw(2));
+        assert_eq!(app.get("/").send().await.text(), "page 2", "{lines:?}");
+        app.done().await;
+    }
 }
 
 pub(crate) async fn asy_19_a_head_that_finds_it_stale_has_all_of_it_refreshed() {

@@ -312,7 +312,7 @@ fn page() -> String {
 }
 
 /// The page, compressed or not by a layer that stands before the handler.
-fn compressing(etag: &'static str, control: &'static str) -> Site {
+fn compressing(policy: Policy, etag: &'static str, control: &'static str) -> Site {
     let origin = Origin::of(etag, page());
     Site::new()
         .inner("/", move |ask: Ask| {
@@ -320,12 +320,20 @@ fn compressing(etag: &'static str, control: &'static str) -> Site {
             std::future::ready(reply.header("content-type", "text/plain"))
         })
         .compressed()
-        .around(fields())
+        .around(policy)
+}
+
+/// Each of these under both profiles: only the standard one offers the tags of other variants.
+fn in_both_profiles<T: Clone, const N: usize>(cases: [T; N]) -> Vec<(Policy, T)> {
+    [fields(), Policy::standard()]
+        .into_iter()
+        .flat_map(|policy| cases.clone().map(|case| (policy.clone(), case)))
+        .collect()
 }
 
 /// What the compressing layer makes of the page, without a cache.
 async fn zipped() -> Vec<u8> {
-    let app = compressing("", "no-store").start();
+    let app = compressing(fields(), "", "no-store").start();
     let answer = app.get("/").header("accept-encoding", "gzip").send().await;
     assert_eq!(answer.header("content-encoding"), "gzip");
     app.done().await;
@@ -371,9 +379,9 @@ fn accepting(app: &App, codings: &str) -> Sending {
 
 pub(crate) async fn sto_47_a_layer_that_compresses_within_the_cache_is_stored_as_what_it_made() {
     let zipped = zipped().await;
-    for etag in ["", "\"v1\"", "W/\"v1\""] {
+    for (policy, etag) in in_both_profiles(["", "\"v1\"", "W/\"v1\""]) {
         for first in 0..CODINGS.len() {
-            let app = compressing(etag, FRESH).start();
+            let app = compressing(policy.clone(), etag, FRESH).start();
             for _ in 0..3 {
                 for n in 0..CODINGS.len() {
                     let (accepted, takes_gzip) = CODINGS[(first + n) % CODINGS.len()];
@@ -390,8 +398,8 @@ pub(crate) async fn sto_47_a_layer_that_compresses_within_the_cache_is_stored_as
 
 pub(crate) async fn sto_47_who_takes_no_coding_gets_none_also_once_it_is_validated() {
     let zipped = zipped().await;
-    for etag in ["\"v1\"", "W/\"v1\""] {
-        let app = compressing(etag, FRESH).start();
+    for (policy, etag) in in_both_profiles(["", "\"v1\"", "W/\"v1\""]) {
+        let app = compressing(policy, etag, FRESH).start();
         for _ in 0..4 {
             for (accepted, takes_gzip) in CODINGS {
                 let answer = accepting(&app, accepted).send().await;
@@ -406,8 +414,9 @@ pub(crate) async fn sto_47_who_takes_no_coding_gets_none_also_once_it_is_validat
 
 pub(crate) async fn sto_47_parts_of_a_coded_page_are_parts_of_what_is_coded() {
     let zipped = zipped().await;
-    for order in [["gzip", "identity"], ["identity", "gzip"]] {
-        let app = compressing("\"v1\"", FRESH).start();
+    let orders = [["gzip", "identity"], ["identity", "gzip"]];
+    for (policy, order) in in_both_profiles(orders) {
+        let app = compressing(policy, "\"v1\"", FRESH).start();
         for accepted in order {
             let answer = accepting(&app, accepted).send().await;
             is_chosen(&answer, accepted == "gzip", &zipped);
@@ -431,27 +440,30 @@ pub(crate) async fn sto_47_parts_of_a_coded_page_are_parts_of_what_is_coded() {
 pub(crate) async fn sto_47_parts_that_came_uncoded_are_not_joined_with_what_is_coded() {
     // Parts are not compressed, nor said to vary; and the coded page has the tag of the plain one.
     let zipped = zipped().await;
-    let app = compressing("\"v1\"", FRESH).start();
-    let part = accepting(&app, "gzip").header("range", "bytes=0-99");
-    let part = part.send().await;
-    assert_eq!(part.body, &page().as_bytes()[..100]);
-    for accepted in ["gzip", "identity", "gzip"] {
-        let answer = accepting(&app, accepted).send().await;
-        assert_eq!(answer.status.as_u16(), 200);
-        is_consistent(&answer, accepted == "gzip", &zipped);
-        let rest = accepting(&app, accepted).header("range", "bytes=100-199");
-        let rest = rest.send().await;
-        if rest.status == 206 && rest.header("content-encoding").is_empty() {
-            assert_eq!(rest.body, &page().as_bytes()[100..200], "{accepted}");
+    for (policy, order) in in_both_profiles([["gzip", "identity"], ["identity", "gzip"]]) {
+        let app = compressing(policy, "\"v1\"", FRESH).start();
+        let part = accepting(&app, order[0]).header("range", "bytes=0-99");
+        let part = part.send().await;
+        assert_eq!(part.body, &page().as_bytes()[..100]);
+        for accepted in order.into_iter().chain(order) {
+            let answer = accepting(&app, accepted).send().await;
+            assert_eq!(answer.status.as_u16(), 200);
+            is_consistent(&answer, accepted == "gzip", &zipped);
+            let rest = accepting(&app, accepted).header("range", "bytes=100-199");
+            let rest = rest.send().await;
+            if rest.status == 206 && rest.header("content-encoding").is_empty() {
+                assert_eq!(rest.body, &page().as_bytes()[100..200], "{accepted}");
+            }
         }
+        app.done().await;
     }
-    app.done().await;
 }
 
 pub(crate) async fn sto_47_a_head_tells_of_the_coding_that_a_get_gets() {
     let zipped = zipped().await;
-    for order in [["gzip", "identity"], ["identity", "gzip"]] {
-        let app = compressing("\"v1\"", FRESH).start();
+    let orders = [["gzip", "identity"], ["identity", "gzip"]];
+    for (policy, order) in in_both_profiles(orders) {
+        let app = compressing(policy, "\"v1\"", FRESH).start();
         for accepted in order {
             let answer = accepting(&app, accepted).send().await;
             is_chosen(&answer, accepted == "gzip", &zipped);

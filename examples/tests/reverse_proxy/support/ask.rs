@@ -6,6 +6,7 @@ use super::{
     with_dates,
 };
 use std::{
+    cell::RefCell,
     io::Write,
     net::{Shutdown, SocketAddr, TcpStream},
     time::Instant,
@@ -100,9 +101,21 @@ impl Ask {
         [self.head(), self.body.clone()].concat()
     }
 
-    /// Sends it on a connection of its own, and reads the answer.
+    /// Sends it, and reads the answer; on the connection of the request before, where that is in order: a
+    /// message that ends elsewhere than it says is then noticed by the next.
+    #[track_caller]
     pub(crate) fn send(&self) -> Answer {
-        self.open().answer(&self.method)
+        let idle = IDLE.take().filter(|(address, _)| *address == self.address);
+        let mut connection = match idle {
+            Some((_, connection)) => connection,
+            None => Connection::open(self.address),
+        };
+        connection.write(self.message());
+        let answer = connection.answer(&self.method);
+        if self.version == "HTTP/1.1" && may_go_on(&answer) {
+            IDLE.set(Some((self.address, connection)));
+        }
+        answer
     }
 
     /// Sends it on a connection of its own.
@@ -111,6 +124,18 @@ impl Ask {
         connection.write(self.message());
         connection
     }
+}
+
+thread_local! {
+    static IDLE: RefCell<Option<(SocketAddr, Connection)>> = const { RefCell::new(None) };
+}
+
+/// Whether the connection is in order, and stays open (RFC 9112 §9.3).
+fn may_go_on(answer: &Answer) -> bool {
+    let is_last = answer.fields.all("connection").contains(&"close");
+    let has_end =
+        answer.status == 204 || answer.status == 304 || Framing::of(&answer.fields).is_some();
+    answer.is_whole && has_end && !is_last
 }
 
 /// A connection to the proxy.

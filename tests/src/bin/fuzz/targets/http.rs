@@ -24,6 +24,7 @@ use super::{
 
 const LONGEST: Duration = Duration::from_secs(1 << 31);
 const TARGETED: HeaderName = HeaderName::from_static("cdn-cache-control");
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pub(crate) const DIRECTIVES: &[&[u8]] = &[
@@ -230,6 +231,7 @@ pub(crate) const EXCHANGES: &[&[u8]] = &[
     b"\x04GET /\nforwarded: host=\"a;b\";proto=https\nx-forwarded-host: evil\n\n206\ncontent-range: bytes 0-1/2\n",
     b"\x05GET /\naccept-encoding: gzip;q=0.5, br\n\n301\nvary: *\ncontent-type: text/event-stream\n",
     b"\x00GET /\nrange: bytes=0-1\n\n206\ncontent-range: bytes 0-1/9\ncontent-length: 2\netag: \"a\"\ncache-control: max-age=9, private=\"set-cookie\"\nset-cookie: a=b\n",
+    b"\x00GET http://a.test/\nhost: b.test\n\n200\ncache-control: max-age=9\n",
     b"\x00GET /\nrange: bytes=0-\n\n206\ncontent-range: bytes 0-9999999/*\ncache-control: max-age=9\n",
     b"\x00POST /\n\n201\ncontent-location: /\ncache-control: no-store, must-understand\ncdn-cache-control: max-age=9\n",
     b"\x03GET /\nif-match: \"a\"\ncache-control: max-stale, stale-if-error=9\n\n200\ncache-control: no-cache, stale-while-revalidate=9\nlast-modified: Thu, 01 Jan 1970 00:00:00 GMT\n",
@@ -317,6 +319,7 @@ pub(super) struct Exchange<'a> {
     credentials: Credentials,
     request: RequestFacts,
     response: ResponseFacts,
+    uri: &'a Uri,
     asked: &'a HeaderMap,
     answered: &'a HeaderMap,
 }
@@ -333,7 +336,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn new(
         pick: u8,
         profile: Profile,
-        (method, uri, asked): (&Method, &Uri, &'a HeaderMap),
+        (method, uri, asked): (&Method, &'a Uri, &'a HeaderMap),
         (status, answered): (StatusCode, &'a HeaderMap),
     ) -> Self {
         let (policy, credentials) = policy(pick);
@@ -348,6 +351,7 @@ impl<'a> Exchange<'a> {
             credentials,
             request: RequestFacts::read(method, uri, asked, false, profile),
             response: ResponseFacts::read(status, answered, reading),
+            uri,
             asked,
             answered,
         }
@@ -382,6 +386,7 @@ impl<'a> Exchange<'a> {
         }
         assert!(is_post || !self.asked.contains_key("transfer-encoding"));
         assert!(!self.request.authorities_disagree && !self.request.directives.no_store);
+        self.names_one_host();
         let has_credentials = self.asked.contains_key("authorization")
             || self.asked.contains_key("cookie") && self.profile == Profile::Guarded;
         assert!(
@@ -389,6 +394,16 @@ impl<'a> Exchange<'a> {
                 || self.credentials != Credentials::Matter
                 || self.response.directives.is_explicitly_shared(self.profile)
         );
+    }
+
+    fn names_one_host(&self) {
+        let mut hosts = self.asked.get_all("host").iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok());
+        assert!(hosts.next().is_none());
+        if let (Some(host), Some(named)) = (host, self.uri.host()) {
+            let host = host.get(..named.len()).unwrap_or_default();
+            assert!(host.eq_ignore_ascii_case(named));
+        }
     }
 
     /// By readings as simple as can be.
@@ -485,7 +500,11 @@ fn lives_as_allowed(terms: &Terms, received: Received) {
     for span in [life.fresh, life.stale_while_revalidate, life.stale_if_error] {
         assert!(span <= A_YEAR);
     }
-    assert!(life.fresh.is_zero() || terms.nature.overdue.is_zero());
+    let overdue = terms.nature.overdue;
+    assert!(life.fresh.is_zero() || overdue.is_zero());
+    for window in [life.stale_while_revalidate, life.stale_if_error] {
+        assert!(window.is_zero() || overdue + window <= A_DAY);
+    }
     assert!(
         terms
             .length
