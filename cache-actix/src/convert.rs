@@ -5,7 +5,9 @@
 //! would be left out.
 
 use actix_web::{dev::ServiceRequest, http as old};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery,
+};
 
 /// A status has the same range in both.
 const IN_RANGE: &str = "a status is between 100 and 999";
@@ -46,10 +48,19 @@ pub(crate) fn value_for_actix(value: &HeaderValue) -> Option<old::header::Header
 }
 
 fn append(fields: &mut HeaderMap, name: &old::header::HeaderName, line: &old::header::HeaderValue) {
-    let name = HeaderName::from_bytes(name.as_str().as_bytes());
-    if let (Ok(name), Some(line)) = (name, value(line)) {
+    if let (Some(name), Some(line)) = (name_of(name), value(line)) {
         // More names than a map takes do not come through actix's parsers.
         let _ = fields.try_append(name, line);
+    }
+}
+
+/// Those that most requests have without parsing.
+fn name_of(name: &old::header::HeaderName) -> Option<HeaderName> {
+    match *name {
+        old::header::HOST => Some(header::HOST),
+        old::header::COOKIE => Some(header::COOKIE),
+        old::header::AUTHORIZATION => Some(header::AUTHORIZATION),
+        _ => HeaderName::from_bytes(name.as_str().as_bytes()).ok(),
     }
 }
 
@@ -84,13 +95,14 @@ pub(crate) fn fields_of(old: &old::header::HeaderMap, names: &[HeaderName]) -> H
 }
 
 pub(crate) fn fields_for_actix(fields: &HeaderMap) -> old::header::HeaderMap {
-    let mut converted = old::header::HeaderMap::with_capacity(fields.keys_len() + 2);
-    for (name, line) in fields {
-        if let (Some(name), Some(line)) = (name_for_actix(name), value_for_actix(line)) {
-            converted.append(name, line);
-        }
-    }
-    converted
+    fields.iter().filter_map(field_for_actix).collect()
+}
+
+/// A line of a field.
+pub(crate) fn field_for_actix(
+    (name, line): (&HeaderName, &HeaderValue),
+) -> Option<(old::header::HeaderName, old::header::HeaderValue)> {
+    Some((name_for_actix(name)?, value_for_actix(line)?))
 }
 
 fn name_for_actix(name: &HeaderName) -> Option<old::header::HeaderName> {

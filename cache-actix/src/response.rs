@@ -12,29 +12,55 @@ use actix_web::{
     http::{Method, header as old},
 };
 use cache_tower::adapter::{Answer, Engine, Plain};
-use http::{Extensions, HeaderMap, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
+use std::cell::RefCell;
 
 type FromEngine<B> = Response<cache_tower::ResponseBody<Incoming<B>>>;
 
-/// The fields of a stored response as actix has them. Content-Length is what the body's size says.
+/// The fields of a stored response as actix has them, to be put into the map that actix has ready for the
+/// response. Content-Length is what the body's size says.
 struct Head {
-    fields: old::HeaderMap,
+    fields: Box<[(old::HeaderName, old::HeaderValue)]>,
     length: Option<u64>,
 }
 
-/// What such a copy takes for each field beside its text: a place in actix's map, and what the
-/// reference counts of texts take.
-pub(crate) const FIELD_COPY: usize = 360;
+/// What such a copy takes for each field beside its text: its place, and what the reference counts of
+/// texts take.
+pub(crate) const FIELD_COPY: usize = 144;
 
 impl Head {
     fn of(fields: &HeaderMap) -> Self {
         let mut fields = fields.clone();
         let length = take_length(&mut fields);
+        let fields = fields.iter().filter_map(convert::field_for_actix);
         Self {
-            fields: convert::fields_for_actix(&fields),
+            fields: fields.collect(),
             length,
         }
+    }
+}
+
+thread_local! {
+    static WRITTEN: RefCell<[Written; 2]> = RefCell::default();
+}
+
+/// A value as it was written last: that of most hits within a second.
+type Written = Option<(HeaderValue, old::HeaderValue)>;
+
+/// Writes a field that each hit has anew.
+fn write(
+    fields: &mut old::HeaderMap,
+    name: old::HeaderName,
+    value: HeaderValue,
+    written: &mut Written,
+) {
+    let is_written = written.as_ref().is_some_and(|(known, _)| *known == value);
+    if !is_written {
+        *written = convert::value_for_actix(&value).map(|converted| (value, converted));
+    }
+    if let Some((_, converted)) = written {
+        fields.append(name, converted.clone());
     }
 }
 
@@ -53,7 +79,7 @@ pub(crate) fn answer<B: MessageBody>(
     request: HttpRequest,
 ) -> ServiceResponse<ResponseBody<B>> {
     let is_head = request.method() == Method::HEAD;
-    let write = |plain: Plain<'_, Head, Incoming<B>>| {
+    let respond = |plain: Plain<'_, Head, Incoming<B>>| {
         let body = sized(
             plain.body,
             plain.head.length.filter(|_| is_head),
@@ -61,20 +87,21 @@ pub(crate) fn answer<B: MessageBody>(
         );
         let status = convert::status_for_actix(plain.status);
         let mut response = HttpResponse::with_body(status, body);
-        let mut fields = plain.head.fields.clone();
-        if let Some(age) = convert::value_for_actix(&plain.age) {
-            fields.insert(old::AGE, age);
+        let fields = response.headers_mut();
+        for (name, value) in &plain.head.fields {
+            fields.append(name.clone(), value.clone());
         }
-        let value = plain.cache_status.as_ref();
-        if let Some(value) = value.and_then(convert::value_for_actix) {
-            fields.insert(CACHE_STATUS, value);
-        }
-        *response.headers_mut() = fields;
+        WRITTEN.with_borrow_mut(|[age, status]| {
+            write(fields, old::AGE, plain.age, age);
+            if let Some(value) = plain.cache_status {
+                write(fields, CACHE_STATUS, value, status);
+            }
+        });
         mark(&mut response, plain.extensions);
         response
     };
     let response = answer
-        .with_head(engine, Head::of, write)
+        .with_head(engine, Head::of, respond)
         .unwrap_or_else(|| whole(answer.into_response(engine), is_head));
     ServiceResponse::new(request, response)
 }

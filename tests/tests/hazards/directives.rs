@@ -12,8 +12,7 @@ fn told(answer: &Answer) -> (u16, &str) {
     (answer.status.as_u16(), answer.text())
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_08_a_named_field_is_in_no_shape_of_what_comes_from_the_store() {
+pub(crate) async fn sto_08_a_named_field_is_in_no_shape_of_what_comes_from_the_store() {
     for (control, profile) in [
         ("public, max-age=60, private=\"x-user\"", fields()),
         ("public, max-age=60, no-cache=\"x-user, x-team\"", fields()),
@@ -50,8 +49,7 @@ async fn sto_08_a_named_field_is_in_no_shape_of_what_comes_from_the_store() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_08_a_named_field_that_comes_with_a_304_is_for_nobody_else() {
+pub(crate) async fn sto_08_a_named_field_that_comes_with_a_304_is_for_nobody_else() {
     for control in [
         "max-age=60, private=\"x-user\"",
         "max-age=60, no-cache=\"x-user\"",
@@ -75,8 +73,7 @@ async fn sto_08_a_named_field_that_comes_with_a_304_is_for_nobody_else() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_08_a_304_may_name_a_field_that_was_stored_before() {
+pub(crate) async fn sto_08_a_304_may_name_a_field_that_was_stored_before() {
     for control in [
         "max-age=60, private=\"x-user\"",
         "max-age=60, no-cache=\"x-user\"",
@@ -109,8 +106,7 @@ async fn sto_08_a_304_may_name_a_field_that_was_stored_before() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_08_to_withhold_what_selects_or_validates_does_not_change_what_is_shared() {
+pub(crate) async fn sto_08_to_withhold_what_selects_or_validates_does_not_change_what_is_shared() {
     // Though Vary itself is not given out, it selects.
     for control in [
         "max-age=60, private=\"vary\"",
@@ -158,8 +154,8 @@ async fn sto_08_to_withhold_what_selects_or_validates_does_not_change_what_is_sh
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_08_without_a_name_no_cache_is_validated_each_time_and_private_is_not_stored() {
+pub(crate) async fn sto_08_without_a_name_no_cache_is_validated_each_time_and_private_is_not_stored()
+ {
     for (control, is_stored) in [
         ("no-cache", true),
         ("no-cache, max-age=60", true),
@@ -206,8 +202,7 @@ fn numbered(lines: &'static [(&'static str, &'static str)]) -> impl Fn(Ask) -> R
     move |ask| Reply::text(ask.call.to_string()).headers(lines)
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_a_field_for_other_caches_changes_nothing_and_is_passed_on() {
+pub(crate) async fn sto_54_a_field_for_other_caches_changes_nothing_and_is_passed_on() {
     for name in [CDN, "surrogate-control", "other-cache-control"] {
         for (value, control, hits) in [
             ("max-age=600", "no-store", false),
@@ -235,8 +230,7 @@ async fn sto_54_a_field_for_other_caches_changes_nothing_and_is_passed_on() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_a_field_that_is_heeded_takes_the_place_of_cache_control_and_expires() {
+pub(crate) async fn sto_54_a_field_that_is_heeded_takes_the_place_of_cache_control_and_expires() {
     for (lines, lifetime) in [
         (
             &[
@@ -300,8 +294,7 @@ async fn sto_54_a_field_that_is_heeded_takes_the_place_of_cache_control_and_expi
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_a_field_that_is_heeded_may_forbid_what_cache_control_allows() {
+pub(crate) async fn sto_54_a_field_that_is_heeded_may_forbid_what_cache_control_allows() {
     for value in [
         "no-store",
         "private",
@@ -334,8 +327,7 @@ async fn sto_54_a_field_that_is_heeded_may_forbid_what_cache_control_allows() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_a_field_that_does_not_parse_is_as_if_it_were_not_there() {
+pub(crate) async fn sto_54_a_field_that_does_not_parse_is_as_if_it_were_not_there() {
     for value in [
         "",
         " ",
@@ -372,8 +364,7 @@ async fn sto_54_a_field_that_does_not_parse_is_as_if_it_were_not_there() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_directives_of_the_wrong_type_are_not_taken_for_others() {
+pub(crate) async fn sto_54_directives_of_the_wrong_type_are_not_taken_for_others() {
     for value in [
         "max-age=\"600\"",
         "max-age=600.5",
@@ -397,8 +388,7 @@ async fn sto_54_directives_of_the_wrong_type_are_not_taken_for_others() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_the_first_of_the_list_that_is_valid_decides() {
+pub(crate) async fn sto_54_the_first_of_the_list_that_is_valid_decides() {
     const MINE: &str = "mine-cache-control";
     for (mine, cdn, lifetime) in [
         ("max-age=60", "max-age=600", 60),
@@ -421,8 +411,7 @@ async fn sto_54_the_first_of_the_list_that_is_valid_decides() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_what_was_consumed_is_in_no_shape_of_an_answer() {
+pub(crate) async fn sto_54_what_was_consumed_is_in_no_shape_of_an_answer() {
     let origin = Origin::of("\"v1\"", "0123456789");
     let app = heeding(&[CDN], fields().stale_if_error(minutes(10)), move |ask| {
         if ask.header("x-fail") == "1" {
@@ -475,8 +464,7 @@ async fn sto_54_what_was_consumed_is_in_no_shape_of_an_answer() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_a_304_may_withdraw_by_the_field_that_is_heeded_and_does_not_leak_it() {
+pub(crate) async fn sto_54_a_304_may_withdraw_by_the_field_that_is_heeded_and_does_not_leak_it() {
     for value in ["no-store", "private", "no-cache=\"\", private"] {
         let origin = Origin::of("\"v1\"", "one");
         let app = heeding(&[CDN], fields(), move |ask| {
@@ -502,8 +490,7 @@ async fn sto_54_a_304_may_withdraw_by_the_field_that_is_heeded_and_does_not_leak
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_a_304_that_does_not_repeat_the_field_leaves_it_in_force() {
+pub(crate) async fn sto_54_a_304_that_does_not_repeat_the_field_leaves_it_in_force() {
     let origin = Origin::of("\"v1\"", "one");
     let app = heeding(&[CDN], fields(), move |ask| {
         let reply = origin.reply(&ask);
@@ -525,8 +512,7 @@ async fn sto_54_a_304_that_does_not_repeat_the_field_leaves_it_in_force() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_54_a_field_that_is_heeded_lifts_no_other_rule() {
+pub(crate) async fn sto_54_a_field_that_is_heeded_lifts_no_other_rule() {
     for lines in [
         &[(CDN, "max-age=600"), ("set-cookie", "sid=1")][..],
         &[(CDN, "max-age=600"), ("vary", "*")],

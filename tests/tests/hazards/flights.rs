@@ -410,25 +410,29 @@ pub(crate) async fn asy_11_when_the_mark_is_over_requests_are_collapsed_again() 
 }
 
 pub(crate) async fn asy_13_a_handler_that_asks_for_its_own_url_does_not_wait_for_itself() {
-    static APP: OnceLock<App> = OnceLock::new();
-    let app = Site::of(Policy::ttl(minutes(5)), |ask: Ask| async move {
-        let app = APP.get().unwrap();
-        match ask.call {
-            1 => {
-                let inner = app.get("/").send().await;
-                let other = app.get("/other").send().await;
-                Reply::text(format!(
-                    "1 around {:?} and {:?}",
-                    inner.text(),
-                    other.text()
-                ))
+    let this = Arc::<OnceLock<App>>::default();
+    let itself = Arc::clone(&this);
+    let app = Site::of(Policy::ttl(minutes(5)), move |ask: Ask| {
+        let itself = Arc::clone(&itself);
+        async move {
+            let app = itself.get().unwrap();
+            match ask.call {
+                1 => {
+                    let inner = app.get("/").send().await;
+                    let other = app.get("/other").send().await;
+                    Reply::text(format!(
+                        "1 around {:?} and {:?}",
+                        inner.text(),
+                        other.text()
+                    ))
+                }
+                2 => Reply::text("2, within"),
+                _ => Reply::text("another page"),
             }
-            2 => Reply::text("2, within"),
-            _ => Reply::text("another page"),
         }
     })
     .start();
-    let app = APP.get_or_init(|| app);
+    let app = this.get_or_init(|| app);
     let began = tokio::time::Instant::now();
     assert_eq!(
         app.get("/").send().await.text(),
@@ -441,17 +445,21 @@ pub(crate) async fn asy_13_a_handler_that_asks_for_its_own_url_does_not_wait_for
 }
 
 pub(crate) async fn asy_13_nor_for_ever_where_it_asks_from_another_task() {
-    static APP: OnceLock<App> = OnceLock::new();
-    let app = Site::of(Policy::ttl(minutes(5)), |ask: Ask| async move {
-        let app = APP.get().unwrap();
-        if ask.call == 1 {
-            let inner = tokio::spawn(app.get("/").send()).await.unwrap();
-            return Reply::text(format!("around {}", inner.status));
+    let this = Arc::<OnceLock<App>>::default();
+    let itself = Arc::clone(&this);
+    let app = Site::of(Policy::ttl(minutes(5)), move |ask: Ask| {
+        let itself = Arc::clone(&itself);
+        async move {
+            let app = itself.get().unwrap();
+            if ask.call == 1 {
+                let inner = tokio::spawn(app.get("/").send()).await.unwrap();
+                return Reply::text(format!("around {}", inner.status));
+            }
+            Reply::text("within")
         }
-        Reply::text("within")
     })
     .start();
-    let app = APP.get_or_init(|| app);
+    let app = this.get_or_init(|| app);
     let answer = app.get("/").send().await;
     assert!(answer.text().starts_with("around "), "{answer:?}");
     assert!(app.calls() <= 2);

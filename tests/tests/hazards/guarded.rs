@@ -26,8 +26,7 @@ fn account(lines: &'static [(&'static str, &'static str)]) -> impl Fn(Ask) -> Re
 const LONG_AGO: (&str, &str) = ("last-modified", "Sat, 01 Jan 2000 00:00:00 GMT");
 const FRESH: (&str, &str) = ("cache-control", "max-age=600");
 
-#[tokio::test(start_paused = true)]
-async fn dcp_01_no_lifetime_of_any_origin_makes_a_page_with_a_cookie_storable() {
+pub(crate) async fn dcp_01_no_lifetime_of_any_origin_makes_a_page_with_a_cookie_storable() {
     for lines in [
         &[][..],
         &[LONG_AGO],
@@ -72,8 +71,7 @@ async fn dcp_01_no_lifetime_of_any_origin_makes_a_page_with_a_cookie_storable() 
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_01_a_part_of_a_page_with_a_cookie_is_not_stored_nor_completed() {
+pub(crate) async fn dcp_01_a_part_of_a_page_with_a_cookie_is_not_stored_nor_completed() {
     for lines in [&[][..], &[FRESH], &[LONG_AGO, FRESH]] {
         let app = Site::replying(Policy::ttl(minutes(5)), account(lines)).start();
         for user in ["alice", "bob", "carol"] {
@@ -91,8 +89,7 @@ async fn dcp_01_a_part_of_a_page_with_a_cookie_is_not_stored_nor_completed() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_01_a_user_neither_has_the_shared_page_validated_nor_renews_it() {
+pub(crate) async fn dcp_01_a_user_neither_has_the_shared_page_validated_nor_renews_it() {
     let app = Site::replying(Policy::ttl(minutes(1)), account(&[])).start();
     assert_eq!(told(&app.get("/").send().await), (200, "of _______"));
     for round in 0..2 {
@@ -114,8 +111,7 @@ async fn dcp_01_a_user_neither_has_the_shared_page_validated_nor_renews_it() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_01_a_users_condition_is_not_answered_by_what_is_anothers() {
+pub(crate) async fn dcp_01_a_users_condition_is_not_answered_by_what_is_anothers() {
     for control in ["", "max-age=600"] {
         let app = Site::replying(Policy::ttl(minutes(5)), move |ask| {
             let reply = account(&[])(ask);
@@ -144,8 +140,7 @@ async fn dcp_01_a_users_condition_is_not_answered_by_what_is_anothers() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_01_the_standard_profile_minds_authorization_and_not_cookies() {
+pub(crate) async fn dcp_01_the_standard_profile_minds_authorization_and_not_cookies() {
     for (field, control, is_shared) in [
         ("cookie", "max-age=600", true),
         ("cookie", "", true),
@@ -179,8 +174,7 @@ fn from(app: &App, origin: &str) -> Sending {
     app.get("/").header("origin", origin)
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_04_a_304_that_reflects_an_origin_allows_it_for_nobody_else() {
+pub(crate) async fn dcp_04_a_304_that_reflects_an_origin_allows_it_for_nobody_else() {
     let page = Origin::of("\"v1\"", "one");
     let app = Site::replying(fields(), move |ask: Ask| {
         let reply = page.reply(&ask).control("public, max-age=60");
@@ -210,8 +204,7 @@ async fn dcp_04_a_304_that_reflects_an_origin_allows_it_for_nobody_else() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_04_neither_a_part_nor_a_head_that_reflects_an_origin_is_kept() {
+pub(crate) async fn dcp_04_neither_a_part_nor_a_head_that_reflects_an_origin_is_kept() {
     let page = Origin::of("\"v1\"", "one");
     let app = Site::replying(fields(), move |ask: Ask| {
         let reply = page.reply(&ask).control("public, max-age=60");
@@ -237,8 +230,7 @@ async fn dcp_04_neither_a_part_nor_a_head_that_reflects_an_origin_is_kept() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn dcp_04_with_vary_each_origin_has_its_own_also_when_it_is_validated() {
+pub(crate) async fn dcp_04_with_vary_each_origin_has_its_own_also_when_it_is_validated() {
     let page = Origin::of("\"v1\"", "one");
     let app = Site::replying(fields(), move |ask: Ask| {
         page.reply(&ask)
@@ -262,8 +254,7 @@ async fn dcp_04_with_vary_each_origin_has_its_own_also_when_it_is_validated() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_04_a_304_that_is_about_one_client_is_kept_for_nobody() {
+pub(crate) async fn sto_04_a_304_that_is_about_one_client_is_kept_for_nobody() {
     for (name, value) in [
         ("www-authenticate", "Negotiate abc"),
         ("authentication-info", "nextnonce=1"),
@@ -297,8 +288,7 @@ async fn sto_04_a_304_that_is_about_one_client_is_kept_for_nobody() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_07_what_does_not_parse_is_not_stored_on_any_way() {
+pub(crate) async fn sto_07_what_does_not_parse_is_not_stored_on_any_way() {
     for control in [
         "public, max-age=60, x=\"",
         "max-age=60 public",

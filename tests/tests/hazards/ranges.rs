@@ -92,8 +92,7 @@ fn multipart(boundary: &str, body: &[u8]) -> Vec<Part> {
     pieces.into_iter().map(part).collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_each_form_of_a_range_gets_exactly_what_it_asks_for() {
+pub(crate) async fn sto_32_each_form_of_a_range_gets_exactly_what_it_asks_for() {
     let app = Site::replying(fields(), |_| {
         Reply::text(TEN)
             .control(FRESH)
@@ -171,8 +170,7 @@ async fn sto_32_each_form_of_a_range_gets_exactly_what_it_asks_for() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_several_ranges_are_several_parts() {
+pub(crate) async fn sto_32_several_ranges_are_several_parts() {
     let app = Site::replying(fields(), |_| {
         Reply::text(TEN)
             .control(FRESH)
@@ -196,8 +194,7 @@ async fn sto_32_several_ranges_are_several_parts() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_boundary_is_new_each_time_and_in_no_body() {
+pub(crate) async fn sto_32_a_boundary_is_new_each_time_and_in_no_body() {
     let app = Site::replying(fields(), |_| Reply::text(TEN).control(FRESH)).start();
     app.get("/").send().await;
     let mut boundaries = std::collections::BTreeSet::new();
@@ -210,8 +207,7 @@ async fn sto_32_a_boundary_is_new_each_time_and_in_no_body() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_no_set_of_ranges_costs_more_than_the_whole_and_a_little() {
+pub(crate) async fn sto_32_no_set_of_ranges_costs_more_than_the_whole_and_a_little() {
     const LENGTH: usize = 64 * 1024;
     const PARTS: usize = 16 * 1024;
     let body: String = (0..LENGTH)
@@ -251,8 +247,7 @@ async fn sto_32_no_set_of_ranges_costs_more_than_the_whole_and_a_little() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_an_origin_that_refuses_ranges_is_heeded() {
+pub(crate) async fn sto_32_an_origin_that_refuses_ranges_is_heeded() {
     let app = Site::replying(fields(), |_| {
         Reply::text(TEN)
             .control(FRESH)
@@ -272,8 +267,7 @@ async fn sto_32_an_origin_that_refuses_ranges_is_heeded() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_range_is_for_a_get_of_something_that_is_there() {
+pub(crate) async fn sto_32_a_range_is_for_a_get_of_something_that_is_there() {
     for status in [404, 410, 301, 203, 204] {
         let body = if status == 204 { "" } else { TEN };
         let app = Site::replying(fields(), move |_| {
@@ -300,8 +294,7 @@ async fn sto_32_a_range_is_for_a_get_of_something_that_is_there() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_if_range_gives_the_part_of_that_version_or_the_whole() {
+pub(crate) async fn sto_32_if_range_gives_the_part_of_that_version_or_the_whole() {
     for (etag, condition, is_parted) in [
         ("\"v1\"", "\"v1\"", true),
         ("\"v1\"", "\"v2\"", false),
@@ -328,8 +321,7 @@ async fn sto_32_if_range_gives_the_part_of_that_version_or_the_whole() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_condition_comes_before_a_range() {
+pub(crate) async fn sto_32_a_condition_comes_before_a_range() {
     let app = site(&Origin::of("\"v1\"", TEN), FRESH).start();
     app.get("/").send().await;
     for (condition, status, body) in [("\"v1\"", 304, ""), ("\"v0\"", 206, "0123")] {
@@ -519,8 +511,7 @@ proptest! {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_parts_of_one_version_become_the_whole() {
+pub(crate) async fn sto_33_parts_of_one_version_become_the_whole() {
     let app = site(&Origin::of("\"v1\"", TEN), FRESH).start();
     for (asked, given, calls) in [
         ("bytes=0-3", "0123", 1),
@@ -560,8 +551,7 @@ async fn sto_33_parts_of_one_version_become_the_whole() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_a_part_of_a_new_version_replaces_those_of_the_old() {
+pub(crate) async fn sto_33_a_part_of_a_new_version_replaces_those_of_the_old() {
     let (old, new) = ("a".repeat(64), "b".repeat(32));
     let origin = Origin::of("\"v1\"", old);
     let app = site(&origin, FRESH).start();
@@ -581,8 +571,7 @@ async fn sto_33_a_part_of_a_new_version_replaces_those_of_the_old() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_what_no_strong_validator_proves_to_be_one_version_is_never_joined() {
+pub(crate) async fn sto_33_what_no_strong_validator_proves_to_be_one_version_is_never_joined() {
     for (before, after) in [
         ("W/\"v\"", "W/\"v\""),
         ("W/\"v\"", "\"v\""),
@@ -610,8 +599,7 @@ async fn sto_33_what_no_strong_validator_proves_to_be_one_version_is_never_joine
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_parts_that_disagree_on_the_length_are_not_of_one_version() {
+pub(crate) async fn sto_33_parts_that_disagree_on_the_length_are_not_of_one_version() {
     let origin = Origin::of("\"v\"", "aaaaaaaaaa");
     let app = site(&origin, FRESH).start();
     assert_eq!(range(&app, "bytes=0-4").await.text(), "aaaaa");
@@ -622,8 +610,7 @@ async fn sto_33_parts_that_disagree_on_the_length_are_not_of_one_version() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_parts_of_two_variants_are_not_joined_even_under_one_tag() {
+pub(crate) async fn sto_33_parts_of_two_variants_are_not_joined_even_under_one_tag() {
     let app = Site::replying(fields(), |ask| {
         let letter = if ask.header("accept") == "a" {
             "a"
@@ -669,8 +656,7 @@ fn answering(wrongly: impl Fn() -> Reply + Send + Sync + 'static) -> App {
     .start()
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_whatever_comes_for_the_missing_part_nothing_is_mixed() {
+pub(crate) async fn sto_33_whatever_comes_for_the_missing_part_nothing_is_mixed() {
     type Wrongly = fn() -> Reply;
     let cases: [(&str, Wrongly); 10] = [
         ("another version", || {
@@ -723,8 +709,7 @@ fn part(etag: &str, body: &'static str, range: &str) -> Reply {
         .header("content-range", range)
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_a_new_version_that_comes_in_full_is_the_answer() {
+pub(crate) async fn sto_33_a_new_version_that_comes_in_full_is_the_answer() {
     let app = answering(|| Reply::text("bbbbbbbbbb").header("etag", "\"v2\""));
     assert_eq!(range(&app, "bytes=0-4").await.text(), "aaaaa");
     for _ in 0..2 {
@@ -737,8 +722,7 @@ async fn sto_33_a_new_version_that_comes_in_full_is_the_answer() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_an_error_in_place_of_the_missing_part_is_told_and_costs_nothing() {
+pub(crate) async fn sto_33_an_error_in_place_of_the_missing_part_is_told_and_costs_nothing() {
     let app = answering(|| Reply::text("down").status(500));
     assert_eq!(range(&app, "bytes=0-4").await.text(), "aaaaa");
     let failed = app.get("/").send().await;
@@ -753,8 +737,7 @@ async fn sto_33_an_error_in_place_of_the_missing_part_is_told_and_costs_nothing(
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_35_every_part_passes_the_one_gate() {
+pub(crate) async fn sto_35_every_part_passes_the_one_gate() {
     const COOKIE: &[(&str, &str)] = &[("cookie", "sid=alice")];
     const TOKEN: &[(&str, &str)] = &[("authorization", "alice")];
     const UNKEPT: &[(&str, &str)] = &[("cache-control", "no-store")];
@@ -823,8 +806,7 @@ async fn sto_35_every_part_passes_the_one_gate() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_35_what_completes_a_part_may_forbid_to_keep_it() {
+pub(crate) async fn sto_35_what_completes_a_part_may_forbid_to_keep_it() {
     for control in ["no-store", "private", "public, max-age=60, x=\""] {
         let origin = Origin::of("\"v1\"", TEN);
         let app = Site::replying(fields(), move |ask: Ask| {
@@ -848,8 +830,7 @@ async fn sto_35_what_completes_a_part_may_forbid_to_keep_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_35_a_part_that_nobody_asked_for_is_passed_on_and_not_stored() {
+pub(crate) async fn sto_35_a_part_that_nobody_asked_for_is_passed_on_and_not_stored() {
     for content_range in [
         "bytes 0-3/10",
         "bytes 4-7/10",
@@ -877,8 +858,7 @@ async fn sto_35_a_part_that_nobody_asked_for_is_passed_on_and_not_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_35_a_part_of_another_length_than_it_says_is_not_stored() {
+pub(crate) async fn sto_35_a_part_of_another_length_than_it_says_is_not_stored() {
     for (body, content_range) in [
         ("012", "bytes 0-3/10"),
         ("01234", "bytes 0-3/10"),
@@ -913,8 +893,7 @@ async fn sto_35_a_part_of_another_length_than_it_says_is_not_stored() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_part_answers_nothing_that_asks_for_more() {
+pub(crate) async fn sto_32_a_part_answers_nothing_that_asks_for_more() {
     let app = site(&Origin::of("\"v1\"", TEN), FRESH).start();
     assert_eq!(range(&app, "bytes=2-5").await.text(), "2345");
     for (asked, given) in [
@@ -945,8 +924,7 @@ async fn sto_32_a_part_answers_nothing_that_asks_for_more() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_part_does_not_answer_a_condition_on_the_whole() {
+pub(crate) async fn sto_32_a_part_does_not_answer_a_condition_on_the_whole() {
     // RFC 9111 §4.3.2: conditions are evaluated for a request that what is stored can satisfy, and by
     // §3.3 a part satisfies none for the whole.
     let origin = Origin::of("\"v1\"", TEN);
@@ -959,8 +937,7 @@ async fn sto_32_a_part_does_not_answer_a_condition_on_the_whole() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_range_of_something_stale_is_given_once_that_is_validated() {
+pub(crate) async fn sto_32_a_range_of_something_stale_is_given_once_that_is_validated() {
     for (becomes, given) in [(None, "0123"), (Some("abcdefghij"), "abcd")] {
         let origin = Origin::of("\"v1\"", TEN);
         let app = site(&origin, FRESH).start();
@@ -987,8 +964,7 @@ async fn sto_32_a_range_of_something_stale_is_given_once_that_is_validated() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_a_stale_part_is_validated_before_it_is_used() {
+pub(crate) async fn sto_33_a_stale_part_is_validated_before_it_is_used() {
     for becomes in [None, Some("abcdefghij")] {
         let origin = Origin::of("\"v1\"", TEN);
         let app = site(&origin, FRESH).start();
@@ -1032,8 +1008,7 @@ fn missing(pieces: Vec<Piece>) -> App {
     .start()
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_42_a_missing_part_that_breaks_off_or_goes_on_is_told_and_not_stored() {
+pub(crate) async fn sto_42_a_missing_part_that_breaks_off_or_goes_on_is_told_and_not_stored() {
     let data = |text: &'static str| Piece::data(text);
     for pieces in [
         vec![Piece::Fail],
@@ -1071,8 +1046,7 @@ async fn sto_42_a_missing_part_that_breaks_off_or_goes_on_is_told_and_not_stored
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_24_who_leaves_while_a_part_is_completed_leaves_the_whole_or_the_part() {
+pub(crate) async fn asy_24_who_leaves_while_a_part_is_completed_leaves_the_whole_or_the_part() {
     for reads in 0..=4 {
         let mut pieces = vec![Piece::Pause];
         for byte in ["4", "5", "6", "7", "8", "9"] {
@@ -1082,7 +1056,11 @@ async fn asy_24_who_leaves_while_a_part_is_completed_leaves_the_whole_or_the_par
         assert_eq!(range(&app, "bytes=0-3").await.text(), "0123");
         let mut leaving = app.get("/").open().await;
         for _ in 0..reads {
-            assert!(leaving.data().await.unwrap().is_ok());
+            // A socket may bring several at once.
+            let Some(data) = leaving.data().await else {
+                break;
+            };
+            assert!(data.is_ok());
         }
         drop(leaving);
         app.settled().await;
@@ -1093,8 +1071,7 @@ async fn asy_24_who_leaves_while_a_part_is_completed_leaves_the_whole_or_the_par
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_05_many_who_want_the_whole_complete_a_part_by_one_call() {
+pub(crate) async fn asy_05_many_who_want_the_whole_complete_a_part_by_one_call() {
     let gate = Gate::closed();
     let app = missing(vec![
         Piece::data("45"),
@@ -1119,8 +1096,7 @@ async fn asy_05_many_who_want_the_whole_complete_a_part_by_one_call() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_05_when_completing_fails_those_who_wait_are_told_or_take_their_turn() {
+pub(crate) async fn asy_05_when_completing_fails_those_who_wait_are_told_or_take_their_turn() {
     let gate = Gate::closed();
     let app = missing(vec![
         Piece::data("45"),
@@ -1146,8 +1122,7 @@ async fn asy_05_when_completing_fails_those_who_wait_are_told_or_take_their_turn
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_05_ranges_asked_for_at_once_do_not_answer_each_other() {
+pub(crate) async fn asy_05_ranges_asked_for_at_once_do_not_answer_each_other() {
     let app = Site::of(fields(), |ask: Ask| async move {
         tokio::time::sleep(seconds(1)).await;
         Origin::of("\"v1\"", TEN).reply(&ask).control(FRESH)
@@ -1178,8 +1153,7 @@ async fn asy_05_ranges_asked_for_at_once_do_not_answer_each_other() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_whole_too_large_to_keep_is_given_though_a_part_is_kept() {
+pub(crate) async fn sto_32_a_whole_too_large_to_keep_is_given_though_a_part_is_kept() {
     let settings = Settings {
         max_body: Some(1024),
         ..Settings::default()
@@ -1203,8 +1177,7 @@ async fn sto_32_a_whole_too_large_to_keep_is_given_though_a_part_is_kept() {
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_purge_takes_the_parts_and_a_part_on_its_way_is_not_put_back() {
+pub(crate) async fn sto_32_a_purge_takes_the_parts_and_a_part_on_its_way_is_not_put_back() {
     let gate = Gate::closed();
     let opened = gate.clone();
     let app = Site::of(fields(), move |ask: Ask| {
@@ -1233,8 +1206,7 @@ async fn sto_32_a_purge_takes_the_parts_and_a_part_on_its_way_is_not_put_back() 
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_several_parts_of_the_origins_own_making_are_passed_on_and_not_stored() {
+pub(crate) async fn sto_32_several_parts_of_the_origins_own_making_are_passed_on_and_not_stored() {
     const BODY: &str = "--B\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n--B--\r\n";
     let app = Site::replying(fields(), |_| {
         Reply::text(BODY)
@@ -1252,8 +1224,7 @@ async fn sto_32_several_parts_of_the_origins_own_making_are_passed_on_and_not_st
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_32_a_page_asked_for_in_hundreds_of_pieces_is_one_entry_of_its_size() {
+pub(crate) async fn sto_32_a_page_asked_for_in_hundreds_of_pieces_is_one_entry_of_its_size() {
     const LENGTH: usize = 8 * 1024;
     let body = whole_of(LENGTH);
     let app = site(&Origin::of("\"v1\"", body.clone()), FRESH).start();
@@ -1275,8 +1246,7 @@ async fn sto_32_a_page_asked_for_in_hundreds_of_pieces_is_one_entry_of_its_size(
     app.done().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_29_a_head_tells_of_a_stored_part_too() {
+pub(crate) async fn sto_29_a_head_tells_of_a_stored_part_too() {
     for (etag, length, is_same) in [
         ("\"v1\"", 10, true),
         ("\"v1\"", 11, false),
@@ -1304,8 +1274,7 @@ async fn sto_29_a_head_tells_of_a_stored_part_too() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sto_33_a_part_that_must_be_validated_is_validated_each_time() {
+pub(crate) async fn sto_33_a_part_that_must_be_validated_is_validated_each_time() {
     for control in ["no-cache", "max-age=0, must-revalidate"] {
         let origin = Origin::of("\"v1\"", TEN);
         let app = site(&origin, control).start();
@@ -1335,8 +1304,7 @@ async fn sto_33_a_part_that_must_be_validated_is_validated_each_time() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn asy_19_a_stale_part_is_refreshed_in_the_background_to_one_version() {
+pub(crate) async fn asy_19_a_stale_part_is_refreshed_in_the_background_to_one_version() {
     for (etag, new) in [("\"v1\"", TEN), ("\"v2\"", "abcdefghij"), ("\"v2\"", "abc")] {
         let origin = Origin::of("\"v1\"", TEN);
         let app = site(&origin, "max-age=60, stale-while-revalidate=60").start();

@@ -326,6 +326,8 @@ scenarios! {
         paused sto_37_all_variants_and_parts_go_with_a_location_and_with_a_group;
     }
     validation {
+        paused sto_37_who_takes_the_turn_after_a_purge_does_not_ask_about_what_was_purged;
+        paused asy_19_a_refresh_of_what_has_no_validator_asks_by_no_clients_condition_either;
         paused sto_51_a_client_that_did_not_ask_gets_the_whole_when_the_origin_says_304;
         paused sto_51_every_validator_there_is_is_asked_by_as_it_came;
         paused sto_51_a_304_renews_the_fields_and_leaves_what_frames_the_body;
@@ -339,7 +341,7 @@ scenarios! {
         paused sto_52_if_none_match_is_compared_weakly_and_exactly;
         paused sto_52_if_none_match_takes_the_place_of_if_modified_since;
         paused sto_52_a_304_says_what_the_200_would_have_and_nothing_of_the_body;
-        paused sto_52_a_thousand_tags_and_a_million_are_read_once
+        called sto_52_a_thousand_tags_and_a_million_are_read_once
             not_on Actix "actix refuses a head so large";
         paused sto_52_a_thousand_tags_are_not_passed_on_when_the_cache_asks;
         paused sto_56_of_many_clients_that_insist_one_at_a_time_has_it_validated;
@@ -349,7 +351,7 @@ scenarios! {
         paused sto_56_what_must_be_validated_each_time_is_validated_for_each_and_sent_once;
         paused sto_26_a_failed_validation_leaves_what_is_stored;
         paused sto_26_past_every_window_a_failed_validation_is_told_and_the_next_is_one_again;
-        paused sto_26_a_new_version_that_breaks_off_does_not_displace_the_old
+        called sto_26_a_new_version_that_breaks_off_does_not_displace_the_old
             not_on Actix "a body that breaks off takes along what of its head is not sent yet";
         paused sto_17_where_stale_is_forbidden_a_failed_validation_is_told;
         paused sto_17_a_304_that_withdraws_is_the_last_of_what_is_stored;
@@ -402,6 +404,7 @@ scenarios! {
             not_on Actix "it is about what tower-http compresses; actix has tests of its own in cache-actix";
     }
     levels {
+        paused asy_39_parts_of_two_layers_are_not_joined_even_under_one_tag;
         paused asy_39_a_304_to_the_outer_layers_question_is_no_answer_to_its_client;
         paused asy_39_the_inner_layers_own_copy_answers_the_outer_ones_question_in_full;
         paused asy_39_what_the_outer_layer_asks_about_may_have_changed;
@@ -417,5 +420,75 @@ scenarios! {
         paused asy_39_through_both_clients_that_insist_have_it_validated_once;
         paused asy_39_through_both_a_refresh_validates_and_a_head_renews;
         paused asy_39_a_panic_or_a_leaving_client_during_a_validation_through_both_hangs_nobody;
+    }
+    directives {
+        paused sto_08_a_named_field_is_in_no_shape_of_what_comes_from_the_store;
+        paused sto_08_a_named_field_that_comes_with_a_304_is_for_nobody_else;
+        paused sto_08_a_304_may_name_a_field_that_was_stored_before;
+        paused sto_08_to_withhold_what_selects_or_validates_does_not_change_what_is_shared;
+        paused sto_08_without_a_name_no_cache_is_validated_each_time_and_private_is_not_stored;
+        paused sto_54_a_field_for_other_caches_changes_nothing_and_is_passed_on;
+        paused sto_54_a_field_that_is_heeded_takes_the_place_of_cache_control_and_expires;
+        paused sto_54_a_field_that_is_heeded_may_forbid_what_cache_control_allows;
+        called sto_54_a_field_that_does_not_parse_is_as_if_it_were_not_there
+            not_on Actix "HTTP/1.1 drops blanks around a value";
+        paused sto_54_directives_of_the_wrong_type_are_not_taken_for_others;
+        paused sto_54_the_first_of_the_list_that_is_valid_decides;
+        paused sto_54_what_was_consumed_is_in_no_shape_of_an_answer;
+        paused sto_54_a_304_may_withdraw_by_the_field_that_is_heeded_and_does_not_leak_it;
+        paused sto_54_a_304_that_does_not_repeat_the_field_leaves_it_in_force;
+        paused sto_54_a_field_that_is_heeded_lifts_no_other_rule;
+    }
+    guarded {
+        paused dcp_01_no_lifetime_of_any_origin_makes_a_page_with_a_cookie_storable;
+        paused dcp_01_a_part_of_a_page_with_a_cookie_is_not_stored_nor_completed;
+        paused dcp_01_a_user_neither_has_the_shared_page_validated_nor_renews_it;
+        paused dcp_01_a_users_condition_is_not_answered_by_what_is_anothers;
+        paused dcp_01_the_standard_profile_minds_authorization_and_not_cookies;
+        paused dcp_04_a_304_that_reflects_an_origin_allows_it_for_nobody_else;
+        paused dcp_04_neither_a_part_nor_a_head_that_reflects_an_origin_is_kept;
+        paused dcp_04_with_vary_each_origin_has_its_own_also_when_it_is_validated;
+        paused sto_04_a_304_that_is_about_one_client_is_kept_for_nobody;
+        paused sto_07_what_does_not_parse_is_not_stored_on_any_way;
+    }
+    ranges {
+        paused sto_32_each_form_of_a_range_gets_exactly_what_it_asks_for;
+        paused sto_32_several_ranges_are_several_parts;
+        paused sto_32_a_boundary_is_new_each_time_and_in_no_body;
+        paused sto_32_no_set_of_ranges_costs_more_than_the_whole_and_a_little;
+        paused sto_32_an_origin_that_refuses_ranges_is_heeded;
+        paused sto_32_a_range_is_for_a_get_of_something_that_is_there;
+        paused sto_32_if_range_gives_the_part_of_that_version_or_the_whole;
+        paused sto_32_a_condition_comes_before_a_range;
+        paused sto_33_parts_of_one_version_become_the_whole;
+        paused sto_33_a_part_of_a_new_version_replaces_those_of_the_old;
+        paused sto_33_what_no_strong_validator_proves_to_be_one_version_is_never_joined;
+        paused sto_33_parts_that_disagree_on_the_length_are_not_of_one_version;
+        paused sto_33_parts_of_two_variants_are_not_joined_even_under_one_tag;
+        paused sto_33_whatever_comes_for_the_missing_part_nothing_is_mixed;
+        paused sto_33_a_new_version_that_comes_in_full_is_the_answer;
+        paused sto_33_an_error_in_place_of_the_missing_part_is_told_and_costs_nothing;
+        paused sto_35_every_part_passes_the_one_gate;
+        paused sto_35_what_completes_a_part_may_forbid_to_keep_it;
+        paused sto_35_a_part_that_nobody_asked_for_is_passed_on_and_not_stored;
+        called sto_35_a_part_of_another_length_than_it_says_is_not_stored
+            not_on Actix "a server says what length the body has";
+        paused sto_32_a_part_answers_nothing_that_asks_for_more;
+        paused sto_32_a_part_does_not_answer_a_condition_on_the_whole;
+        paused sto_32_a_range_of_something_stale_is_given_once_that_is_validated;
+        paused sto_33_a_stale_part_is_validated_before_it_is_used;
+        called sto_42_a_missing_part_that_breaks_off_or_goes_on_is_told_and_not_stored
+            not_on Actix "over a socket it may break off before its head is sent";
+        paused asy_24_who_leaves_while_a_part_is_completed_leaves_the_whole_or_the_part;
+        paused asy_05_many_who_want_the_whole_complete_a_part_by_one_call;
+        paused asy_05_when_completing_fails_those_who_wait_are_told_or_take_their_turn;
+        paused asy_05_ranges_asked_for_at_once_do_not_answer_each_other;
+        paused sto_32_a_whole_too_large_to_keep_is_given_though_a_part_is_kept;
+        paused sto_32_a_purge_takes_the_parts_and_a_part_on_its_way_is_not_put_back;
+        paused sto_32_several_parts_of_the_origins_own_making_are_passed_on_and_not_stored;
+        paused sto_32_a_page_asked_for_in_hundreds_of_pieces_is_one_entry_of_its_size;
+        paused sto_29_a_head_tells_of_a_stored_part_too;
+        paused sto_33_a_part_that_must_be_validated_is_validated_each_time;
+        paused asy_19_a_stale_part_is_refreshed_in_the_background_to_one_version;
     }
 }

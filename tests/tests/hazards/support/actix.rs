@@ -120,7 +120,7 @@ fn app(
             }
         };
     }
-    let between = site.between.clone();
+    let between = site.between;
     let compresses = |between: &Between| matches!(between, Between::Compression);
     app.wrap(Condition::new(compresses(&between), Compress::default()))
         .wrap(from_fn(move |request, next| {
