@@ -19,6 +19,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -258,16 +259,16 @@ impl Tier {
     }
 
     /// The name of `key`; `None` where it is too long to be shared.
-    pub(crate) fn name(&self, key: &[u8]) -> Option<Box<[u8]>> {
+    pub(crate) fn name<'k>(&self, key: &'k [u8]) -> Option<Cow<'k, [u8]>> {
         let name = match &self.naming {
-            None => key.to_vec(),
+            None => Cow::Borrowed(key),
             Some(naming) => {
                 let mut name = Vec::new();
                 naming(key, &mut name);
-                name
+                Cow::Owned(name)
             }
         };
-        (name.len() <= MAX_KEY).then(|| name.into())
+        (name.len() <= MAX_KEY).then_some(name)
     }
 
     /// The mark of a key as of now.
@@ -389,7 +390,7 @@ impl Tier {
                     }
                 }
                 Some(Leased::Granted(born)) => {
-                    return Leasing::Granted(Lease::new(self, key, name, token, born, until));
+                    return Leasing::Granted(Lease::new(self, key, &name, token, born, until));
                 }
                 Some(Leased::Held(left)) => return Leasing::Held { left },
                 Some(Leased::Failed { message, left }) => {
@@ -559,7 +560,7 @@ impl Tier {
 
     fn pending_keys(self: &Arc<Self>, keys: &[&[u8]]) -> PendingRemovals {
         let names = keys.iter().filter_map(|key| self.name(key));
-        self.pending(names.map(Removal::Key).collect())
+        self.pending(names.map(|name| Removal::Key(name.into())).collect())
     }
 
     fn pending(self: &Arc<Self>, removals: Vec<Removal>) -> PendingRemovals {
@@ -644,6 +645,9 @@ impl Tier {
 
     /// Whether no group of the entry was invalidated since its load began. Not known is no.
     async fn are_current(&self, envelope: &Envelope, tick: Tick, budget: &mut Budget) -> bool {
+        if envelope.groups.is_empty() {
+            return true;
+        }
         let now = self.clock.now();
         let mut unknown: Vec<&str> = Vec::new();
         for group in &envelope.groups {

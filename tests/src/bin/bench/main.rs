@@ -9,6 +9,7 @@
 )]
 
 mod hit;
+mod redis;
 
 use std::process::ExitCode;
 
@@ -21,11 +22,18 @@ struct Bench {
     measure: fn() -> Figure,
 }
 
-const BENCHES: &[Bench] = &[Bench {
-    name: "hit",
-    about: "a hit beside a service with a prebuilt response, by time",
-    measure: hit::measure,
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "hit",
+        about: "a hit beside a service with a prebuilt response, by time",
+        measure: hit::measure,
+    },
+    Bench {
+        name: "redis",
+        about: "a hit in the remote tier beside a bare GET, 64 callers at once",
+        measure: redis::measure,
+    },
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
