@@ -11,7 +11,7 @@ use crate::{
         Token, Value, Watcher,
         coherence::{Coherence, Mark},
         envelope::{HEAD, head_of},
-        jobs::Jobs,
+        jobs::{Jobs, PATIENCE},
         journal::{Removal, remove},
         lease::Shared,
     },
@@ -381,7 +381,12 @@ impl Tier {
                 seen: &seen,
                 lasting: self.settings.lease,
             };
+            let unheard = Unheard::new(self, &name, token);
             let leased = budget.spend(|limit| self.remote.lease(ask, limit)).await;
+            // Only of one that came too late is it not known whether it was granted.
+            if !matches!(leased, Err(Failure::Late)) {
+                unheard.forget();
+            }
             match self.counted(leased) {
                 Some(Leased::Value(found)) => {
                     seen = found.bytes.get(..HEAD).unwrap_or(&found.bytes).to_vec();
@@ -547,8 +552,7 @@ impl Tier {
             prefix: prefix.into(),
             pattern: pattern.into(),
         };
-        self.invalidate_by(removal, crate::remote::jobs::PATIENCE)
-            .await
+        self.invalidate_by(removal, PATIENCE).await
     }
 
     async fn invalidate_by(self: &Arc<Self>, removal: Removal, limit: Duration) -> Option<u64> {
@@ -698,6 +702,40 @@ fn named(removal: &Removal) -> Option<&[u8]> {
     match removal {
         Removal::Key(name) => Some(name),
         Removal::Group(_) | Removal::Matching { .. } => None,
+    }
+}
+
+/// A lease that may have been granted without anybody here hearing of it: the answer was lost, or the
+/// caller left. It is given back, or its key would be blocked until it ends.
+struct Unheard<'a> {
+    tier: &'a Tier,
+    name: Option<&'a [u8]>,
+    token: Token,
+}
+
+impl<'a> Unheard<'a> {
+    fn new(tier: &'a Tier, name: &'a [u8], token: Token) -> Self {
+        Self {
+            tier,
+            name: Some(name),
+            token,
+        }
+    }
+
+    fn forget(mut self) {
+        self.name = None;
+    }
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        let Some(name) = self.name.map(Box::<[u8]>::from) else {
+            return;
+        };
+        let (remote, token) = (Arc::clone(&self.tier.remote), self.token);
+        self.tier.jobs.enqueue(0, async move {
+            let _ = remote.release(&name, token, PATIENCE).await;
+        });
     }
 }
 
