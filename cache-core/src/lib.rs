@@ -27,8 +27,10 @@
 //!
 //! # Where values are kept
 //!
-//! In memory, as they are. [`Cache`] is the typed face; [`Store`] lies under it for engines with
-//! rules of their own, such as the HTTP cache of `cache-tower`.
+//! In memory, as they are, and where there is a [remote tier](remote), encoded there as well, for all
+//! processes: then a key is loaded once for all of them, an invalidation reaches them all, and when
+//! the remote tier is away each goes on by itself. [`Cache`] is the typed face; [`Store`] lies under
+//! it for engines with rules of their own, such as the HTTP cache of `cache-tower`.
 //!
 //! # Features
 //!
@@ -36,12 +38,18 @@
 //! |---|---|---|
 //! | `json` | yes | [`Json`], a codec on serde_json |
 //! | `bincode` | no | `Bincode`, a codec on bincode 2, which is no longer maintained (RUSTSEC-2025-0141) |
-//! | `test-util` | no | `ManualClock`, `FixedRandom`, and keys whose hashes collide |
+//! | `redis` | no | [`remote::Redis`](remote), the remote tier in Redis 6.2 or later, or Valkey |
+//! | `test-util` | no | `ManualClock`, `FixedRandom`, keys whose hashes collide, a remote tier within the process, and the checks of every remote tier |
 //!
 //! # Limits
 //!
-//! * One process. Two processes with a cache each load a key twice, and an invalidation in one is
-//!   not seen by the other before the lifetime ends.
+//! * Without a remote tier, one process: two with a cache each load a key twice, and an invalidation in
+//!   one is not seen by the other before the lifetime ends. With one, memory is behind by milliseconds
+//!   while it is told of changes, and by [`max_staleness`](remote::RemoteSettings::max_staleness) at
+//!   most. Who waits for a load shares it even where it began before another process's invalidation
+//!   that was lost with the link.
+//! * A remote tier that loses writes in a failover may cost loads. One that loses an invalidation
+//!   brings the value back, until its lifetime ends: replication of Redis is asynchronous.
 //! * Deadlines and limits need a tokio runtime, with its timers enabled; outside of any runtime
 //!   everything else works.
 //! * A loader that waits for a task which asks for the same key waits for itself: that is only

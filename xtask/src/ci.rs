@@ -14,7 +14,7 @@ const STEPS: &[Step] = &[
     ("features", || features::check(false)),
     ("deny", || deny::check(false)),
     ("fuzz", || tests_bins::fuzz(&["--seconds", "10"])),
-    ("chaos", || tests_bins::chaos(&["--seconds", "10"])),
+    ("chaos", || tests_bins::chaos(&["actix", "--cycles", "10"])),
     ("examples", examples::run_all),
 ];
 

@@ -79,7 +79,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "chaos",
-        takes: "[NAME] [--list]",
+        takes: "[NAME] [--cycles N] [--list]",
         about: "kill, freeze and cut Redis under load, or as named, and measure what requests feel",
         run: |args| Ok(tests_bins::chaos(args)),
     },

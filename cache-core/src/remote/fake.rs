@@ -68,6 +68,7 @@ struct Link {
     is_down: bool,
     is_mute: bool,
     latency: Duration,
+    random_latency: Duration,
     faults: VecDeque<Option<Fault>>,
 }
 
@@ -130,6 +131,11 @@ impl Fake {
     /// Lets every operation over this link take so long.
     pub fn set_latency(&self, latency: Duration) {
         locked(&self.link).latency = latency;
+    }
+
+    /// Lets every operation over this link take a random time of up to `most`, on either way.
+    pub fn set_random_latency(&self, most: Duration) {
+        locked(&self.link).random_latency = most;
     }
 
     /// Lets the next operations over this link go wrong, one after another; `None` lets one go well.
@@ -289,11 +295,7 @@ impl Fake {
         Box::pin(async move {
             let (is_down, latency, fault) = {
                 let mut link = locked(&self.link);
-                (
-                    link.is_down,
-                    link.latency,
-                    link.faults.pop_front().flatten(),
-                )
+                (link.is_down, link.ways(), link.faults.pop_front().flatten())
             };
             if is_down {
                 return Err(Failure::Away);
@@ -303,17 +305,18 @@ impl Fake {
                 Some(Fault::RequestLost) => return late(limit).await,
                 Some(Fault::ReplyLost) | None => {}
             }
-            if latency >= limit {
+            let (there, back) = latency;
+            if there + back >= limit {
                 return late(limit).await;
             }
-            pause(latency / 2).await;
+            pause(there).await;
             locked(&self.server).served += 1;
             let answer = operation(self);
             if fault == Some(Fault::ReplyLost) {
-                return late(limit.saturating_sub(latency / 2)).await;
+                return late(limit.saturating_sub(there)).await;
             }
-            pause(latency / 2).await;
-            self.heard(latency);
+            pause(back).await;
+            self.heard(there + back);
             Ok(answer)
         })
     }
@@ -346,6 +349,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Link {
+    /// What an operation takes there, and its answer back.
+    fn ways(&self) -> (Duration, Duration) {
+        let way = || self.latency / 2 + self.random_latency.mul_f64(fastrand::f64() / 2.0);
+        (way(), way())
+    }
+
     fn alive(&self) -> Vec<Arc<dyn Watcher>> {
         self.watchers.iter().filter_map(Weak::upgrade).collect()
     }

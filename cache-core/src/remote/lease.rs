@@ -44,16 +44,16 @@ impl Lease {
     pub(crate) fn new(
         tier: &Arc<Tier>,
         key: &[u8],
-        name: Box<[u8]>,
+        name: &[u8],
         token: Token,
         born: ServerTime,
         until: Instant,
     ) -> Self {
-        tier.jobs.keep(&name, token, until);
+        tier.jobs.keep(name, token, until);
         Self {
             tier: Arc::clone(tier),
             key: key.into(),
-            name,
+            name: name.into(),
             token,
             nonce: fastrand::u64(1..),
             born,

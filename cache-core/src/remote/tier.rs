@@ -11,7 +11,7 @@ use crate::{
         Token, Value, Watcher,
         coherence::{Coherence, Mark},
         envelope::{HEAD, head_of},
-        jobs::Jobs,
+        jobs::{Jobs, PATIENCE},
         journal::{Removal, remove},
         lease::Shared,
     },
@@ -19,6 +19,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -258,16 +259,16 @@ impl Tier {
     }
 
     /// The name of `key`; `None` where it is too long to be shared.
-    pub(crate) fn name(&self, key: &[u8]) -> Option<Box<[u8]>> {
+    pub(crate) fn name<'k>(&self, key: &'k [u8]) -> Option<Cow<'k, [u8]>> {
         let name = match &self.naming {
-            None => key.to_vec(),
+            None => Cow::Borrowed(key),
             Some(naming) => {
                 let mut name = Vec::new();
                 naming(key, &mut name);
-                name
+                Cow::Owned(name)
             }
         };
-        (name.len() <= MAX_KEY).then(|| name.into())
+        (name.len() <= MAX_KEY).then_some(name)
     }
 
     /// The mark of a key as of now.
@@ -380,7 +381,12 @@ impl Tier {
                 seen: &seen,
                 lasting: self.settings.lease,
             };
+            let unheard = Unheard::new(self, &name, token);
             let leased = budget.spend(|limit| self.remote.lease(ask, limit)).await;
+            // Only of one that came too late is it not known whether it was granted.
+            if !matches!(leased, Err(Failure::Late)) {
+                unheard.forget();
+            }
             match self.counted(leased) {
                 Some(Leased::Value(found)) => {
                     seen = found.bytes.get(..HEAD).unwrap_or(&found.bytes).to_vec();
@@ -389,7 +395,7 @@ impl Tier {
                     }
                 }
                 Some(Leased::Granted(born)) => {
-                    return Leasing::Granted(Lease::new(self, key, name, token, born, until));
+                    return Leasing::Granted(Lease::new(self, key, &name, token, born, until));
                 }
                 Some(Leased::Held(left)) => return Leasing::Held { left },
                 Some(Leased::Failed { message, left }) => {
@@ -546,8 +552,7 @@ impl Tier {
             prefix: prefix.into(),
             pattern: pattern.into(),
         };
-        self.invalidate_by(removal, crate::remote::jobs::PATIENCE)
-            .await
+        self.invalidate_by(removal, PATIENCE).await
     }
 
     async fn invalidate_by(self: &Arc<Self>, removal: Removal, limit: Duration) -> Option<u64> {
@@ -559,7 +564,7 @@ impl Tier {
 
     fn pending_keys(self: &Arc<Self>, keys: &[&[u8]]) -> PendingRemovals {
         let names = keys.iter().filter_map(|key| self.name(key));
-        self.pending(names.map(Removal::Key).collect())
+        self.pending(names.map(|name| Removal::Key(name.into())).collect())
     }
 
     fn pending(self: &Arc<Self>, removals: Vec<Removal>) -> PendingRemovals {
@@ -644,6 +649,9 @@ impl Tier {
 
     /// Whether no group of the entry was invalidated since its load began. Not known is no.
     async fn are_current(&self, envelope: &Envelope, tick: Tick, budget: &mut Budget) -> bool {
+        if envelope.groups.is_empty() {
+            return true;
+        }
         let now = self.clock.now();
         let mut unknown: Vec<&str> = Vec::new();
         for group in &envelope.groups {
@@ -694,6 +702,40 @@ fn named(removal: &Removal) -> Option<&[u8]> {
     match removal {
         Removal::Key(name) => Some(name),
         Removal::Group(_) | Removal::Matching { .. } => None,
+    }
+}
+
+/// A lease that may have been granted without anybody here hearing of it: the answer was lost, or the
+/// caller left. It is given back, or its key would be blocked until it ends.
+struct Unheard<'a> {
+    tier: &'a Tier,
+    name: Option<&'a [u8]>,
+    token: Token,
+}
+
+impl<'a> Unheard<'a> {
+    fn new(tier: &'a Tier, name: &'a [u8], token: Token) -> Self {
+        Self {
+            tier,
+            name: Some(name),
+            token,
+        }
+    }
+
+    fn forget(mut self) {
+        self.name = None;
+    }
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        let Some(name) = self.name.map(Box::<[u8]>::from) else {
+            return;
+        };
+        let (remote, token) = (Arc::clone(&self.tier.remote), self.token);
+        self.tier.jobs.enqueue(0, async move {
+            let _ = remote.release(&name, token, PATIENCE).await;
+        });
     }
 }
 

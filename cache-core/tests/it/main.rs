@@ -13,6 +13,7 @@
 
 mod collapse;
 mod config;
+mod history;
 mod invalidate;
 mod memory;
 mod remote;

@@ -98,6 +98,30 @@ async fn rds_03_a_server_that_freezes_costs_a_few_requests_their_budget() {
     assert_eq!(late, 3, "then nobody waits for it");
 }
 
+/// What a frozen server was asked for it does when it goes on, when nobody waits for it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thawed_server_blocks_no_key() {
+    let mut server = Server::start();
+    let cache = hasty(&server.url(), policy());
+    coherent(&cache).await;
+    tokio::task::block_in_place(|| server.freeze());
+    let loads = Loads::default();
+    for key in 0..10_u64 {
+        cache
+            .get_or_load(&key, || loads.clone().load())
+            .await
+            .unwrap();
+    }
+    tokio::task::block_in_place(|| server.thaw());
+    until("recovery", async || {
+        cache.remote_stats().unwrap().is_coherent
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let leases: Vec<String> = redis::from_redis_value(server.ask(&["KEYS", "lease:*"])).unwrap();
+    assert!(leases.is_empty(), "{leases:?}");
+}
+
 #[tokio::test]
 async fn rds_04_a_half_open_link_is_replaced_after_three_silent_requests() {
     let server = Server::start();

@@ -20,7 +20,11 @@ async fn redis_passes_the_checks_of_every_remote_tier() {
 #[tokio::test]
 async fn an_operator_reads_the_keys_and_every_key_has_a_time_to_live() {
     let server = Server::start();
-    let cache = process(&server.url(), policy().group("team:7"));
+    let pause = Duration::from_secs(60);
+    let cache = process(
+        &server.url(),
+        policy().group("team:7").failure_pause(pause, pause),
+    );
     coherent(&cache).await;
     let loads = Loads::default();
     cache

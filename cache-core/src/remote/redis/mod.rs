@@ -526,6 +526,10 @@ fn leased(answer: redis::Value, inner: &Inner) -> Result<Leased, Failure> {
             message: String::from_utf8_lossy(&bytes).into_owned(),
             left,
         }),
+        5 => {
+            inner.timeline.heard(ServerTime(number));
+            Err(Failure::Late)
+        }
         _ => Err(unknown()),
     }
 }
@@ -580,8 +584,15 @@ impl Remote for Redis {
             let inner = &self.0;
             let Name { value, lease } = inner.names.of(asked.key)?;
             let lasting = positive_millis(asked.lasting);
+            let wanted = inner.timeline.now().unwrap_or(ServerTime(u64::MAX / 2));
+            let wanted = wanted.after(limit).0.to_string();
             let keys = [value.as_slice(), &lease];
-            let args = [asked.token.as_bytes(), lasting.as_bytes(), asked.seen];
+            let args = [
+                asked.token.as_bytes(),
+                lasting.as_bytes(),
+                asked.seen,
+                wanted.as_bytes(),
+            ];
             let class = inner.expected(&value);
             let answer = inner
                 .step(class, &inner.scripts.lease, &keys, &args, limit)

@@ -15,10 +15,14 @@ pub(super) struct Scripts {
     pub(super) invalidate_group: Step,
 }
 
-/// Keys: value, lease. Arguments: token, milliseconds, what was seen.
+/// Keys: value, lease. Arguments: token, milliseconds, what was seen, until when it is wanted. A
+/// server that was frozen must not grant, when it goes on, what nobody waits for any more.
 const LEASE: &str = r"
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
+if now > tonumber(ARGV[4]) then
+  return {5, '', now}
+end
 local head = redis.call('GETRANGE', KEYS[1], 0, 63)
 if head ~= '' and (ARGV[3] == '' or string.sub(head, 1, #ARGV[3]) ~= ARGV[3]) then
   return {1, redis.call('GET', KEYS[1]), now}

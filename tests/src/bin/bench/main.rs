@@ -10,6 +10,7 @@
 
 mod actix;
 mod hit;
+mod redis;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,11 @@ const BENCHES: &[Bench] = &[
         name: "hit",
         about: "a hit beside a service with a prebuilt response, by time",
         measure: hit::measure,
+    },
+    Bench {
+        name: "redis",
+        about: "a hit in the remote tier beside a bare GET, 64 callers at once",
+        measure: redis::measure,
     },
 ];
 
