@@ -349,10 +349,7 @@ mod tests {
             let frame = encode(stored).unwrap();
             frame.iter().map(|byte| format!("{byte:02x}")).collect()
         };
-        let digest = owner()
-            .digest()
-            .map(|byte| format!("{byte:02x}"))
-            .concat();
+        let digest = owner().digest().map(|byte| format!("{byte:02x}")).concat();
         let of_response = hex(&response()).replace(&digest, "OWNER");
         let of_variants = hex(&variants()).replace(&digest, "OWNER");
         let snapshot = include_str!("codec.snapshot");

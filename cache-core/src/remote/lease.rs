@@ -180,16 +180,16 @@ impl Lease {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         // Longer than the entry, so that each commit need not write them anew.
         let kept = lasting.saturating_mul(2);
-        let joined = |limit| {
-            self.tier
-                .remote
-                .join_groups(&names, self.born, kept, limit)
-        };
+        let joined = |limit| self.tier.remote.join_groups(&names, self.born, kept, limit);
         let versions = budget.spend(joined).await?;
         Ok(versions.iter().all(|version| *version < self.born))
     }
 
-    fn seal(&self, key: &[u8], loaded: Shared) -> Result<(Sealed, Duration, Vec<Box<str>>), Failure> {
+    fn seal(
+        &self,
+        key: &[u8],
+        loaded: Shared,
+    ) -> Result<(Sealed, Duration, Vec<Box<str>>), Failure> {
         let envelope = Envelope {
             nonce: self.nonce,
             born: self.born,

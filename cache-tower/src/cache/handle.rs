@@ -1,7 +1,7 @@
 use super::{CacheLayer, CacheService};
 use crate::{
-    adapter::Engine, codec::SCHEMA, engine::Shared, http::cache_status::CacheStatus, policy::Policy,
-    purge::Purger, routing::Framework,
+    adapter::Engine, codec::SCHEMA, engine::Shared, http::cache_status::CacheStatus,
+    policy::Policy, purge::Purger, routing::Framework,
 };
 use cache_core::{
     Error, Stats, StoreBuilder,

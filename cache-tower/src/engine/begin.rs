@@ -21,9 +21,7 @@ use crate::{
     purge::Purger,
     stored::{Answer, Stored, StoredResponse, Variants, append_status, candidate},
 };
-use cache_core::{
-    Entry, Event, Key, clock::Moment, key::scratch, remote::Lease, store::FlightKey,
-};
+use cache_core::{Entry, Event, Key, clock::Moment, key::scratch, remote::Lease, store::FlightKey};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header,
@@ -495,9 +493,7 @@ impl Search<'_> {
             origin: self.shared.origin(self.asked).into(),
             depth: self.depth,
             counted: None,
-            lease: self
-                .outer
-                .and_then(|outer| outer.take_lease(key.primary())),
+            lease: self.outer.and_then(|outer| outer.take_lease(key.primary())),
             parameters: Vec::new(),
         })
     }

@@ -181,7 +181,7 @@ impl Keep {
                 return Ok(None);
             }
             let frame = self.frame(body, Selecting::default(), cost);
-            return place.unless_overtaken(lease.commit(frame, &mut budget).await);
+            return place.unless_overtaken(&lease.commit(frame, &mut budget).await);
         }
         let mut index = self.index(there, place.nonce);
         let Some(key) = self.variant_key(&index) else {
@@ -189,17 +189,14 @@ impl Keep {
         };
         let frame = self.frame(body, self.selecting(&index.fields), cost);
         if lease.key() == key.as_bytes() {
-            return place.unless_overtaken(lease.commit(frame, &mut budget).await);
+            return place.unless_overtaken(&lease.commit(frame, &mut budget).await);
         }
         if !is_primary {
             // An index by other fields is another's to make: under the lease of its key.
             shared.withdraw(&self.key);
             return Err(Overtaken);
         }
-        if let Ok(false) = lease
-            .put_beside(key.as_bytes(), frame, &mut budget)
-            .await
-        {
+        if let Ok(false) = lease.put_beside(key.as_bytes(), frame, &mut budget).await {
             return Err(Overtaken);
         }
         index.note(&key);
@@ -214,17 +211,20 @@ impl Keep {
             cost,
             groups: Vec::new(),
         };
-        place.unless_overtaken(lease.commit(frame, &mut budget).await)
+        place.unless_overtaken(&lease.commit(frame, &mut budget).await)
     }
 
     fn frame(&self, body: &Body, selecting: Selecting, cost: Duration) -> remote::Shared {
-        let response =
-            StoredResponse::new(self.head.clone(), body.clone(), &self.terms, selecting);
+        let response = StoredResponse::new(self.head.clone(), body.clone(), &self.terms, selecting);
         remote::Shared {
             body: codec::encode(&Stored::Response(response)),
             life: self.terms.life,
             cost,
-            groups: self.groups.iter().map(|name| name.as_str().into()).collect(),
+            groups: self
+                .groups
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
         }
     }
 
@@ -304,13 +304,7 @@ impl Keep {
         (entry, stored)
     }
 
-    fn link(
-        &self,
-        shared: &Shared,
-        writer: &Writer<'_, Stored>,
-        index: Variants,
-        place: &Place,
-    ) {
+    fn link(&self, shared: &Shared, writer: &Writer<'_, Stored>, index: Variants, place: &Place) {
         let base = place.base.as_deref();
         let is_heir = place
             .variants(self)
@@ -514,7 +508,7 @@ impl Place {
     /// This, unless the remote tier refused. Where it did not say, what is stored here has no version.
     fn unless_overtaken(
         self,
-        committed: Result<bool, remote::Failure>,
+        committed: &Result<bool, remote::Failure>,
     ) -> Result<Option<Self>, Overtaken> {
         match committed {
             Ok(true) => Ok(Some(self)),

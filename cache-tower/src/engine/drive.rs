@@ -2,12 +2,12 @@
 
 use super::{
     FillJob, Origin, Shared,
-    remote::{self, Consulted, Sharing},
     ask::{Ask, found_again},
     begin::Plan,
     commit::selecting_of,
     exchange::{Exchange, Settled},
     refusal::Refusal,
+    remote::{self, Consulted, Sharing},
 };
 use crate::{
     body::ResponseBody,

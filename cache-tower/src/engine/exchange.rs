@@ -8,8 +8,8 @@ use super::{
     drive::stale_answer,
     fill_job::{Drained, drain},
     nested::{self, Outer, Owner},
-    remote::Sharing,
     refusal::Refusal,
+    remote::Sharing,
 };
 use crate::{
     body::{ResponseBody, Rest, Spliced},
@@ -432,11 +432,7 @@ impl Exchange {
         }
     }
 
-    async fn commit_body(
-        &mut self,
-        keep: &Keep,
-        body: &StoredBody,
-    ) -> (Arc<Entry<Stored>>, bool) {
+    async fn commit_body(&mut self, keep: &Keep, body: &StoredBody) -> (Arc<Entry<Stored>>, bool) {
         let (lead, sharing) = (self.lead.take(), self.sharing.take());
         let (entry, stored) = keep
             .commit(&self.shared, body, lead.as_ref(), sharing)
@@ -548,12 +544,7 @@ impl Exchange {
     }
 
     /// A response to HEAD tells of what is stored for GET (RFC 9111 §4.3.5).
-    async fn compare(
-        &mut self,
-        parts: &response::Parts,
-        policy: &Policy,
-        groups: Option<Groups>,
-    ) {
+    async fn compare(&mut self, parts: &response::Parts, policy: &Policy, groups: Option<Groups>) {
         let Some(stored) = self.plan.stored.clone() else {
             return;
         };

@@ -109,7 +109,11 @@ impl Invalidation {
             let there = remote::groups_of(&self.shared, key, &owner).await;
             // What a handler or a route named is not of the origin.
             let of_origin = self.group_name("");
-            names.extend(there.into_iter().filter(|name| name.starts_with(&of_origin)));
+            names.extend(
+                there
+                    .into_iter()
+                    .filter(|name| name.starts_with(&of_origin)),
+            );
         }
         names
     }

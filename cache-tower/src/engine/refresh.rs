@@ -84,8 +84,15 @@ pub(crate) async fn refresh<O, B>(
         }
         Consulted::Failed(_) | Consulted::TimedOut => return,
     };
-    let mut exchange =
-        Exchange::new(shared, policy, plan, Some(lead), sharing, None, &parts.headers);
+    let mut exchange = Exchange::new(
+        shared,
+        policy,
+        plan,
+        Some(lead),
+        sharing,
+        None,
+        &parts.headers,
+    );
     exchange.prepare(&mut parts);
     let work = async {
         match exchange

@@ -146,16 +146,32 @@ pub(super) async fn look(
 /// The groups of what the remote tier holds for a URI.
 pub(super) async fn groups_of(shared: &Shared, key: &Key, owner: &Owner) -> Vec<String> {
     let mut budget = shared.store.budget();
-    let names = |held: &Held| held.groups().iter().map(|name| String::from(&**name)).collect();
-    let Some(held) = shared.store.lookup_remote(key.as_bytes(), &mut budget).await else {
+    let names = |held: &Held| {
+        held.groups()
+            .iter()
+            .map(|name| String::from(&**name))
+            .collect()
+    };
+    let Some(held) = shared
+        .store
+        .lookup_remote(key.as_bytes(), &mut budget)
+        .await
+    else {
         return Vec::new();
     };
-    let Some(index) = held.body().and_then(|body| codec::index(body.clone(), owner)) else {
+    let Some(index) = held
+        .body()
+        .and_then(|body| codec::index(body.clone(), owner))
+    else {
         return names(&held);
     };
     let keys: Vec<&[u8]> = index.keys.iter().map(Key::as_bytes).collect();
     let variants = shared.store.lookup_remote_many(&keys, &mut budget).await;
-    variants.iter().flatten().flat_map(|held| -> Vec<String> { names(held) }).collect()
+    variants
+        .iter()
+        .flatten()
+        .flat_map(|held| -> Vec<String> { names(held) })
+        .collect()
 }
 
 /// Asks for what the leader wants, or for the right to load it; while another process loads it waits, for

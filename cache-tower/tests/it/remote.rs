@@ -43,7 +43,10 @@ where
         .collect()
 }
 
-fn counted(calls: &Calls) -> impl Fn(crate::support::Req) -> std::future::Ready<Response<TestBody>> + Clone + Send + Sync + 'static {
+fn counted(
+    calls: &Calls,
+) -> impl Fn(crate::support::Req) -> std::future::Ready<Response<TestBody>> + Clone + Send + Sync + 'static
+{
     let calls = calls.clone();
     move |_| {
         let n = calls.note();
@@ -57,7 +60,11 @@ fn counted(calls: &Calls) -> impl Fn(crate::support::Req) -> std::future::Ready<
 
 fn ask(method: Method, path: &str) -> crate::support::Req {
     let uri = format!("http://test{path}");
-    Request::builder().method(method).uri(uri).body(Empty::new()).unwrap()
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .body(Empty::new())
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +75,11 @@ async fn what_one_process_stored_is_a_hit_in_another() {
     let found = fetch(&nodes[1].app, "/a").await;
     assert_eq!((calls.count(), &found.body), (1, &made.body));
     assert_eq!(found.headers["x-made"], "by the handler");
-    assert!(found.status_field().starts_with("cache-tower;hit;ttl="), "{}", found.status_field());
+    assert!(
+        found.status_field().starts_with("cache-tower;hit;ttl="),
+        "{}",
+        found.status_field()
+    );
     assert_eq!(nodes[1].cache.stats().remote_hits, 1);
     let again = fetch(&nodes[1].app, "/a").await;
     assert_eq!((calls.count(), again.body), (1, made.body));
@@ -134,7 +145,10 @@ async fn a_body_that_streams_is_shared_when_it_has_ended() {
     assert_eq!(calls.count(), 1);
 }
 
-fn by_language(calls: &Calls) -> impl Fn(crate::support::Req) -> std::future::Ready<Response<TestBody>> + Clone + Send + Sync + 'static {
+fn by_language(
+    calls: &Calls,
+) -> impl Fn(crate::support::Req) -> std::future::Ready<Response<TestBody>> + Clone + Send + Sync + 'static
+{
     let calls = calls.clone();
     move |request| {
         let n = calls.note();
@@ -149,7 +163,9 @@ fn by_language(calls: &Calls) -> impl Fn(crate::support::Req) -> std::future::Re
 
 fn kind(kind: &str) -> crate::support::Req {
     let mut request = get("/a");
-    request.headers_mut().insert("x-kind", kind.parse().unwrap());
+    request
+        .headers_mut()
+        .insert("x-kind", kind.parse().unwrap());
     request
 }
 
@@ -238,7 +254,11 @@ async fn groups_uris_and_everything_are_purged_in_all_processes() {
     for node in nodes.iter().rev() {
         assert_eq!(body(&node.app, get("/a")).await, "answer 1");
     }
-    nodes[1].cache.purger().uri(&"http://test/a".parse().unwrap()).await;
+    nodes[1]
+        .cache
+        .purger()
+        .uri(&"http://test/a".parse().unwrap())
+        .await;
     for node in &nodes {
         assert_eq!(body(&node.app, get("/a")).await, "answer 2");
     }
@@ -315,20 +335,28 @@ async fn what_is_stale_in_the_remote_tier_is_validated() {
     assert!(status.contains("fwd=stale;fwd-status=304"), "{status}");
     assert_eq!(calls.count(), 2);
     let found = fetch(&first.app, "/a").await;
-    assert!(found.status_field().contains(";hit"), "{}", found.status_field());
+    assert!(
+        found.status_field().contains(";hit"),
+        "{}",
+        found.status_field()
+    );
     assert_eq!(calls.count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_may_not_be_stored_never_gets_there() {
-    let nodes = fleet(2, Policy::ttl(minutes(5)), |request: crate::support::Req| {
-        let name = match request.uri().path() {
-            "/cookie" => ("set-cookie", "a=b"),
-            "/private" => ("cache-control", "private"),
-            _ => ("cache-control", "no-store"),
-        };
-        std::future::ready(with(text("canary-of-a-secret"), name.0, name.1))
-    });
+    let nodes = fleet(
+        2,
+        Policy::ttl(minutes(5)),
+        |request: crate::support::Req| {
+            let name = match request.uri().path() {
+                "/cookie" => ("set-cookie", "a=b"),
+                "/private" => ("cache-control", "private"),
+                _ => ("cache-control", "no-store"),
+            };
+            std::future::ready(with(text("canary-of-a-secret"), name.0, name.1))
+        },
+    );
     for path in ["/no-store", "/private", "/cookie"] {
         for node in &nodes {
             assert_eq!(fetch(&node.app, path).await.body, "canary-of-a-secret");
@@ -347,8 +375,12 @@ async fn credentials_are_in_the_remote_tier_as_digests_only() {
         std::future::ready(with(response, "vary", "authorization, cookie"))
     });
     let mut request = get("/a");
-    request.headers_mut().insert("authorization", "canary-1".parse().unwrap());
-    request.headers_mut().insert("cookie", "canary-2".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("authorization", "canary-1".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("cookie", "canary-2".parse().unwrap());
     call(&nodes[0].app, request).await;
     let keys = nodes[0].link.keys();
     assert_eq!(keys.len(), 2);
@@ -378,10 +410,17 @@ async fn no_fault_of_the_remote_tier_fails_a_request() {
     let faults = [Fault::RequestLost, Fault::ReplyLost, Fault::Refused];
     for round in 0..60_usize {
         let node = &nodes[round % 2];
-        node.link.inject((0..round % 5).map(|n| (n % 2 == 0).then(|| faults[round % 3])));
+        node.link
+            .inject((0..round % 5).map(|n| (n % 2 == 0).then(|| faults[round % 3])));
         let path = format!("/{}", round % 7);
-        let method = if round % 4 == 3 { Method::POST } else { Method::GET };
-        let answer = read(call(&node.app, ask(method, &path)).await).await.unwrap();
+        let method = if round % 4 == 3 {
+            Method::POST
+        } else {
+            Method::GET
+        };
+        let answer = read(call(&node.app, ask(method, &path)).await)
+            .await
+            .unwrap();
         assert!(answer.body.starts_with(b"answer "), "{answer:?}");
     }
     nodes.iter().for_each(|node| check(&node.cache));
@@ -394,9 +433,17 @@ async fn a_slow_remote_tier_costs_a_request_its_budget_and_no_more() {
     nodes[0].link.set_latency(seconds(30));
     let begun = tokio::time::Instant::now();
     assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
-    assert!(begun.elapsed() <= Duration::from_millis(30), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() <= Duration::from_millis(30),
+        "{:?}",
+        begun.elapsed()
+    );
     call(&nodes[0].app, ask(Method::POST, "/a")).await;
-    assert!(begun.elapsed() <= Duration::from_millis(75), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() <= Duration::from_millis(75),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -410,9 +457,17 @@ async fn cor_03_bytes_that_are_odd_are_a_miss() {
         let mut bad = good.to_vec();
         bad[at] ^= 0x10;
         nodes[0].link.write_raw(&key, bad);
-        let other = node(nodes[0].link.another(), Policy::ttl(minutes(5)), counted(&calls));
+        let other = node(
+            nodes[0].link.another(),
+            Policy::ttl(minutes(5)),
+            counted(&calls),
+        );
         let before = calls.count();
-        assert_eq!(body(&other.app, get("/a")).await, format!("answer {before}"), "byte {at}");
+        assert_eq!(
+            body(&other.app, get("/a")).await,
+            format!("answer {before}"),
+            "byte {at}"
+        );
     }
 }
 
@@ -434,7 +489,9 @@ async fn a_layer_within_another_takes_its_lease_and_shares() {
         let outer = BoxCloneSyncService::new(inner.cache.layer(inner.app.clone()));
         let outer = tower::ServiceExt::<crate::support::Req>::map_response(
             outer,
-            |response: Response<cache_tower::ResponseBody<cache_tower::ResponseBody<TestBody>>>| response,
+            |response: Response<cache_tower::ResponseBody<cache_tower::ResponseBody<TestBody>>>| {
+                response
+            },
         );
         (inner.cache.clone(), outer)
     };
@@ -442,7 +499,9 @@ async fn a_layer_within_another_takes_its_lease_and_shares() {
     let (first, second) = (nested(link.another()), nested(link.another()));
     for (_, app) in [&first, &second] {
         for wanted in ["x", "y"] {
-            let response = tower::ServiceExt::oneshot(app.clone(), kind(wanted)).await.unwrap();
+            let response = tower::ServiceExt::oneshot(app.clone(), kind(wanted))
+                .await
+                .unwrap();
             let answer = read(response).await.unwrap();
             assert!(answer.body.starts_with(wanted.as_bytes()));
         }
@@ -457,7 +516,9 @@ async fn a_head_finds_what_another_process_stored() {
     let calls = Calls::default();
     let nodes = fleet(2, Policy::ttl(minutes(5)), counted(&calls));
     assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
-    let head = read(call(&nodes[1].app, ask(Method::HEAD, "/a")).await).await.unwrap();
+    let head = read(call(&nodes[1].app, ask(Method::HEAD, "/a")).await)
+        .await
+        .unwrap();
     assert_eq!((calls.count(), &*head.body), (1, &b""[..]));
     assert_eq!(head.headers["content-length"], "8");
 }
