@@ -32,7 +32,7 @@ where
     Node { cache, app, link }
 }
 
-fn fleet<F, Fut>(count: usize, policy: Policy, handler: F) -> Vec<Node>
+fn fleet<F, Fut>(count: usize, policy: &Policy, handler: F) -> Vec<Node>
 where
     F: Fn(crate::support::Req) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response<TestBody>> + Send + 'static,
@@ -70,7 +70,7 @@ fn ask(method: Method, path: &str) -> crate::support::Req {
 #[tokio::test(start_paused = true)]
 async fn what_one_process_stored_is_a_hit_in_another() {
     let calls = Calls::default();
-    let nodes = fleet(2, Policy::ttl(minutes(5)), counted(&calls));
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), counted(&calls));
     let made = fetch(&nodes[0].app, "/a").await;
     let found = fetch(&nodes[1].app, "/a").await;
     assert_eq!((calls.count(), &found.body), (1, &made.body));
@@ -100,7 +100,7 @@ async fn a_thousand_callers_of_three_processes_are_one_load() {
             }
         }
     };
-    let nodes = fleet(3, Policy::ttl(minutes(5)), handler);
+    let nodes = fleet(3, &Policy::ttl(minutes(5)), handler);
     let callers: Vec<_> = (0..999)
         .map(|n| tokio::spawn(call_future(&nodes[n % 3].app, get("/a"))))
         .collect();
@@ -132,7 +132,7 @@ async fn a_body_that_streams_is_shared_when_it_has_ended() {
             std::future::ready(Response::new(TestBody::of(steps)))
         }
     };
-    let nodes = fleet(2, Policy::ttl(minutes(5)), handler);
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), handler);
     let first = tokio::spawn(call_future(&nodes[0].app, get("/a")));
     settle().await;
     let second = tokio::spawn(call_future(&nodes[1].app, get("/a")));
@@ -177,7 +177,7 @@ async fn body(app: &App, request: crate::support::Req) -> String {
 #[tokio::test(start_paused = true)]
 async fn variants_are_shared_each_under_its_own_key() {
     let calls = Calls::default();
-    let nodes = fleet(3, Policy::ttl(minutes(5)), by_language(&calls));
+    let nodes = fleet(3, &Policy::ttl(minutes(5)), by_language(&calls));
     assert_eq!(body(&nodes[0].app, kind("x")).await, "x 0");
     assert_eq!(body(&nodes[1].app, kind("y")).await, "y 1");
     for node in &nodes {
@@ -202,7 +202,7 @@ async fn an_invalidation_removes_all_variants_in_all_processes() {
             }
         }
     };
-    let nodes = fleet(2, Policy::ttl(minutes(5)), handler);
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), handler);
     for node in &nodes {
         assert_eq!(body(&node.app, kind("x")).await, "x 0");
         assert_eq!(body(&node.app, kind("y")).await, "y 1");
@@ -218,7 +218,7 @@ async fn an_invalidation_removes_all_variants_in_all_processes() {
 #[tokio::test(start_paused = true)]
 async fn rds_16_an_index_that_leads_to_nothing_is_a_miss_and_is_mended() {
     let calls = Calls::default();
-    let nodes = fleet(2, Policy::ttl(minutes(5)), by_language(&calls));
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), by_language(&calls));
     assert_eq!(body(&nodes[0].app, kind("x")).await, "x 0");
     let keys = nodes[0].link.keys();
     assert_eq!(keys.len(), 2);
@@ -235,7 +235,7 @@ async fn rds_16_an_index_that_leads_to_nothing_is_a_miss_and_is_mended() {
 #[tokio::test(start_paused = true)]
 async fn an_update_in_one_process_is_seen_by_all_when_its_response_is_there() {
     let calls = Calls::default();
-    let nodes = fleet(2, Policy::ttl(minutes(5)), counted(&calls));
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), counted(&calls));
     assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
     assert_eq!(body(&nodes[1].app, get("/a")).await, "answer 0");
     call(&nodes[0].app, ask(Method::POST, "/a")).await;
@@ -246,7 +246,7 @@ async fn an_update_in_one_process_is_seen_by_all_when_its_response_is_there() {
 #[tokio::test(start_paused = true)]
 async fn groups_uris_and_everything_are_purged_in_all_processes() {
     let calls = Calls::default();
-    let nodes = fleet(2, Policy::ttl(minutes(5)).group("users"), counted(&calls));
+    let nodes = fleet(2, &Policy::ttl(minutes(5)).group("users"), counted(&calls));
     for node in &nodes {
         assert_eq!(body(&node.app, get("/a")).await, "answer 0");
     }
@@ -289,7 +289,7 @@ async fn cor_07_a_leader_that_began_before_an_invalidation_stores_nothing_anywhe
             }
         }
     };
-    let nodes = fleet(2, Policy::ttl(minutes(5)), handler);
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), handler);
     let late = tokio::spawn(call_future(&nodes[0].app, get("/a")));
     settle().await;
     call(&nodes[1].app, ask(Method::DELETE, "/a")).await;
@@ -347,7 +347,7 @@ async fn what_is_stale_in_the_remote_tier_is_validated() {
 async fn what_may_not_be_stored_never_gets_there() {
     let nodes = fleet(
         2,
-        Policy::ttl(minutes(5)),
+        &Policy::ttl(minutes(5)),
         |request: crate::support::Req| {
             let name = match request.uri().path() {
                 "/cookie" => ("set-cookie", "a=b"),
@@ -370,7 +370,7 @@ async fn what_may_not_be_stored_never_gets_there() {
 #[tokio::test(start_paused = true)]
 async fn credentials_are_in_the_remote_tier_as_digests_only() {
     let policy = Policy::standard();
-    let nodes = fleet(1, policy, |_| {
+    let nodes = fleet(1, &policy, |_| {
         let response = with(text("public"), "cache-control", "public, max-age=60");
         std::future::ready(with(response, "vary", "authorization, cookie"))
     });
@@ -394,7 +394,7 @@ async fn credentials_are_in_the_remote_tier_as_digests_only() {
 #[tokio::test(start_paused = true)]
 async fn with_the_remote_tier_away_everything_is_as_without_one() {
     let calls = Calls::default();
-    let nodes = fleet(2, Policy::ttl(minutes(5)), counted(&calls));
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), counted(&calls));
     nodes.iter().for_each(|node| node.link.set_down(true));
     assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
     assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
@@ -406,7 +406,7 @@ async fn with_the_remote_tier_away_everything_is_as_without_one() {
 #[tokio::test(start_paused = true)]
 async fn no_fault_of_the_remote_tier_fails_a_request() {
     let calls = Calls::default();
-    let nodes = fleet(2, Policy::ttl(minutes(5)), counted(&calls));
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), counted(&calls));
     let faults = [Fault::RequestLost, Fault::ReplyLost, Fault::Refused];
     for round in 0..60_usize {
         let node = &nodes[round % 2];
@@ -429,7 +429,7 @@ async fn no_fault_of_the_remote_tier_fails_a_request() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_remote_tier_costs_a_request_its_budget_and_no_more() {
     let calls = Calls::default();
-    let nodes = fleet(1, Policy::ttl(minutes(5)), counted(&calls));
+    let nodes = fleet(1, &Policy::ttl(minutes(5)), counted(&calls));
     nodes[0].link.set_latency(seconds(30));
     let begun = tokio::time::Instant::now();
     assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
@@ -449,7 +449,7 @@ async fn a_slow_remote_tier_costs_a_request_its_budget_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn cor_03_bytes_that_are_odd_are_a_miss() {
     let calls = Calls::default();
-    let nodes = fleet(1, Policy::ttl(minutes(5)), counted(&calls));
+    let nodes = fleet(1, &Policy::ttl(minutes(5)), counted(&calls));
     assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
     let key = nodes[0].link.keys().pop().unwrap();
     let good = nodes[0].link.read_raw(&key).unwrap();
@@ -493,7 +493,7 @@ async fn a_layer_within_another_takes_its_lease_and_shares() {
                 response
             },
         );
-        (inner.cache.clone(), outer)
+        (inner.cache, outer)
     };
     let begun = tokio::time::Instant::now();
     let (first, second) = (nested(link.another()), nested(link.another()));
@@ -514,7 +514,7 @@ async fn a_layer_within_another_takes_its_lease_and_shares() {
 #[tokio::test(start_paused = true)]
 async fn a_head_finds_what_another_process_stored() {
     let calls = Calls::default();
-    let nodes = fleet(2, Policy::ttl(minutes(5)), counted(&calls));
+    let nodes = fleet(2, &Policy::ttl(minutes(5)), counted(&calls));
     assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
     let head = read(call(&nodes[1].app, ask(Method::HEAD, "/a")).await)
         .await
