@@ -7,6 +7,7 @@ use actix_web::{
 use cache_tower::{
     Policy, Purger, Stats,
     adapter::{self, Engine, Framework},
+    remote::RemoteStats,
 };
 use std::future::{Ready, ready};
 
@@ -91,6 +92,11 @@ impl HttpCache {
     /// The counts so far, and what is held now.
     pub fn stats(&self) -> Stats {
         self.0.stats()
+    }
+
+    /// How the remote tier is; `None` where there is none.
+    pub fn remote_stats(&self) -> Option<RemoteStats> {
+        self.0.remote_stats()
     }
 }
 

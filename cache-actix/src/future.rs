@@ -42,7 +42,7 @@ pin_project! {
 }
 
 /// What goes past the cache.
-struct Passed {
+pub(crate) struct Passed {
     passage: Passage,
     engine: Engine,
 }
@@ -147,6 +147,27 @@ fn finished<B>(
 }
 
 impl Passed {
+    pub(crate) fn new(passage: Passage, engine: Engine) -> Self {
+        Self { passage, engine }
+    }
+
+    pub(crate) fn failed(&mut self) {
+        self.passage.failed();
+    }
+
+    pub(crate) async fn invalidate_shared<B>(&mut self, response: &ServiceResponse<B>) {
+        let status = convert::status(response.status());
+        let fields = convert::fields(response.headers());
+        self.passage.invalidate_shared(status, &fields).await;
+    }
+
+    pub(crate) fn finished<B>(
+        self,
+        response: ServiceResponse<B>,
+    ) -> ServiceResponse<ResponseBody<B>> {
+        finished(&mut Some(self), response)
+    }
+
     fn finish(&mut self, head: &mut HttpResponse<()>) {
         let status = convert::status(head.status());
         if self.passage.may_invalidate() {

@@ -81,6 +81,7 @@
 //! |---|---|---|
 //! | `json` | yes | a JSON codec for typed caches ([`typed`]) |
 //! | `bincode` | no | a bincode 2 codec for typed caches; no longer maintained (RUSTSEC-2025-0141) |
+//! | `redis` | no | the [`remote`] tier in Redis or Valkey |
 //! | `test-util` | no | a clock and a random source that tests control, and a count of tasks |
 
 mod body;
@@ -98,7 +99,9 @@ mod spawn;
 pub use body::ResponseBody;
 pub use cache::{Actix, CacheLayer, HttpCache, HttpCacheBuilder};
 pub use cache_core as typed;
-pub use cache_tower::{Error, Policy, Profile, Purger, Stats, days, hours, minutes, seconds};
+pub use cache_tower::{
+    Error, Policy, Profile, Purger, Stats, days, hours, minutes, remote, seconds,
+};
 #[cfg(feature = "test-util")]
 pub use cache_tower::{FixedRandom, ManualClock};
 pub use future::ResponseFuture;

@@ -1,7 +1,7 @@
 use crate::{
     body::ResponseBody,
     convert,
-    future::ResponseFuture,
+    future::{Passed, ResponseFuture},
     origin::Origin,
     request::{Marks, for_engine, has_body, mark, stand_in},
     response,
@@ -16,6 +16,7 @@ use cache_tower::adapter::{Asked, Begin, Drive, Engine, FillJob, Reply};
 use http::{Extensions, HeaderName};
 use std::{
     fmt,
+    future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -81,8 +82,12 @@ where
                 let mut marks = Extensions::new();
                 passage.mark(&self.engine, &mut marks);
                 mark(&request, marks);
-                let engine = self.engine.clone();
-                ResponseFuture::bypass(Rc::clone(&self.inner), request, passage, engine)
+                let (engine, inner) = (self.engine.clone(), Rc::clone(&self.inner));
+                if engine.has_remote() && passage.may_invalidate() {
+                    let passed = Passed::new(passage, engine);
+                    return ResponseFuture::drive(Box::pin(pass(inner, request, passed)));
+                }
+                ResponseFuture::bypass(inner, request, passage, engine)
             }
             Begin::Refresh(answer, refresh) => {
                 let answered = response::answer(&self.engine, answer, stand_in(&request));
@@ -116,6 +121,24 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
         extensions: marks.map_or(&none, |marks| &marks.0),
         has_body,
     }))
+}
+
+/// Past the cache; what is invalidated is so in all processes before the response goes on.
+async fn pass<S, B>(
+    inner: Rc<S>,
+    request: ServiceRequest,
+    mut passed: Passed,
+) -> Result<ServiceResponse<ResponseBody<B>>, Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+{
+    let forwarded = async {
+        poll_fn(|cx| inner.poll_ready(cx)).await?;
+        inner.call(request).await
+    };
+    let response = forwarded.await.inspect_err(|_| passed.failed())?;
+    passed.invalidate_shared(&response).await;
+    Ok(passed.finished(response))
 }
 
 async fn drive<S, B>(

@@ -51,6 +51,7 @@
 //! |---|---|---|
 //! | `json` | yes | a JSON codec for typed caches ([`typed`]) |
 //! | `bincode` | no | a bincode 2 codec for typed caches; no longer maintained (RUSTSEC-2025-0141) |
+//! | `redis` | no | the [`remote`] tier in Redis or Valkey |
 //! | `test-util` | no | a clock and a random source that tests control |
 
 mod groups;
@@ -59,7 +60,7 @@ mod routing;
 
 pub use cache_core as typed;
 pub use cache_tower::{
-    Error, Policy, Profile, Purger, ResponseBody, Stats, days, hours, minutes, seconds,
+    Error, Policy, Profile, Purger, ResponseBody, Stats, days, hours, minutes, remote, seconds,
 };
 #[cfg(feature = "test-util")]
 pub use cache_tower::{FixedRandom, ManualClock};

@@ -571,6 +571,33 @@ impl<V> Store<V> {
         removed.map_or(here, |there| (there as usize).max(here))
     }
 
+    /// As [`invalidate_shared`](Self::invalidate_shared) and
+    /// [`invalidate_group_shared`](Self::invalidate_group_shared), without waiting: here at once, in the
+    /// remote tier in the background. Until that confirms it this process does not use what is there.
+    pub fn invalidate_behind(&self, keys: &[&[u8]], groups: &[&str]) {
+        for key in keys {
+            self.invalidate(key);
+        }
+        for group in groups {
+            self.invalidate_group(group);
+        }
+        if let Some(tier) = &self.0.tier {
+            tier.invalidate_behind(keys, groups);
+        }
+    }
+
+    /// Removes everything here, and in the remote tier what is named with `prefix`.
+    pub async fn invalidate_all_shared(&self, prefix: &[u8]) {
+        self.invalidate_matching(|_| true);
+        if let Some(tier) = &self.0.tier {
+            tier.invalidate_matching(prefix, "*").await;
+            // What was read there before it was removed must not stay in memory.
+            self.0.generations.invalidate_all();
+            self.0.memory.remove_matching(|_| true);
+            self.0.generations.invalidate_all();
+        }
+    }
+
     /// How the remote tier is, and what is left to do for it; `None` where there is none.
     pub fn remote_stats(&self) -> Option<RemoteStats> {
         self.0.tier.as_ref().map(|tier| tier.stats())
@@ -708,11 +735,25 @@ impl<V> Inner<V> {
         G: IntoIterator<Item = N>,
         N: AsRef<str>,
     {
+        self.entry_with(ticket, key, new, now, Proof::new(ticket.mark, nonce))
+    }
+
+    fn entry_with<G, N>(
+        &self,
+        ticket: &Ticket,
+        key: &Key,
+        new: NewEntry<V, G>,
+        now: Moment,
+        proof: Proof,
+    ) -> Arc<Entry<V>>
+    where
+        G: IntoIterator<Item = N>,
+        N: AsRef<str>,
+    {
         let earlier = self.memory.peek(key.as_bytes()).map(|entry| entry.cost());
         let cost = smoothed(earlier, now.since(ticket.began)).min(new.life.fresh / 4);
         let groups = self.groups.join(ticket.tick, new.groups);
         let weight = Memory::<V>::weigh(key, new.size).saturating_add(groups.weight());
-        let proof = Proof::new(ticket.mark, nonce);
         Arc::new(Entry::new(
             new.value, now, new.life, cost, groups, weight, proof,
         ))
@@ -774,6 +815,65 @@ impl<V> Writer<'_, V> {
         N: AsRef<str>,
     {
         self.inner.entry(ticket, key, new, self.now, 0)
+    }
+
+    /// As [`current`](Self::current), where the entry is known to be current in the remote tier too.
+    pub fn trusted(&self, key: &[u8]) -> Option<Arc<Entry<V>>> {
+        let entry = self.current(key)?;
+        let trusts = |tier: &Arc<Tier>| tier.coherence.trusts(entry.proof(), self.now);
+        self.inner.tier.as_ref().is_none_or(trusts).then_some(entry)
+    }
+
+    /// As [`entry`](Self::entry), of the key that was loaded, for what the remote tier has as this
+    /// [version](Lease::version); 0 where it has it not.
+    pub fn shared_entry<G, N>(
+        &self,
+        ticket: &Ticket,
+        version: u64,
+        key: &Key,
+        new: NewEntry<V, G>,
+    ) -> Arc<Entry<V>>
+    where
+        G: IntoIterator<Item = N>,
+        N: AsRef<str>,
+    {
+        self.inner.entry(ticket, key, new, self.now, version)
+    }
+
+    /// As [`shared_entry`](Self::shared_entry), for a key beside the one that was loaded. From now on
+    /// it goes with what is told of its own key; it must only be found by way of an entry of the other.
+    pub fn entry_beside<G, N>(
+        &self,
+        ticket: &Ticket,
+        version: u64,
+        key: &Key,
+        new: NewEntry<V, G>,
+    ) -> Arc<Entry<V>>
+    where
+        G: IntoIterator<Item = N>,
+        N: AsRef<str>,
+    {
+        let tier = self.inner.tier.as_ref();
+        let mark = tier.map_or_else(Mark::default, |tier| tier.mark(key.as_bytes()));
+        let ticket = Ticket { mark, ..*ticket };
+        self.inner.entry(&ticket, key, new, self.now, version)
+    }
+
+    /// As [`entry`](Self::entry), for an entry that says no more than `earlier` says and what is stored
+    /// beside it: it is known to be current as far as that one is.
+    pub fn heir<G, N>(
+        &self,
+        earlier: &Entry<V>,
+        ticket: &Ticket,
+        key: &Key,
+        new: NewEntry<V, G>,
+    ) -> Arc<Entry<V>>
+    where
+        G: IntoIterator<Item = N>,
+        N: AsRef<str>,
+    {
+        let proof = earlier.proof().copied();
+        self.inner.entry_with(ticket, key, new, self.now, proof)
     }
 
     /// Removes an entry.

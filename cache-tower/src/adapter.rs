@@ -82,6 +82,12 @@ impl Engine {
         request::decides(name) || named.iter().any(|known| known.as_str() == name)
     }
 
+    /// Whether the cache is shared with other processes: what is invalidated should then be
+    /// [awaited](Passage::invalidate_shared).
+    pub fn has_remote(&self) -> bool {
+        self.shared.store.has_remote()
+    }
+
     /// Decides which way a request takes. Never waits.
     pub fn begin(&self, asked: Asked<'_>) -> Begin {
         let asked = engine::Asked {
@@ -154,10 +160,16 @@ impl Passage {
         self.0.may_invalidate()
     }
 
-    /// Removes from the store what the response says is out of date. It is done as well where the passage
-    /// is dropped without an answer.
+    /// Removes from the store what the response says is out of date: from memory at once, from a remote tier
+    /// in the background. It is done as well where the passage is dropped without an answer.
     pub fn invalidate(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.0.invalidate(status, headers);
+    }
+
+    /// The same; it is done in all processes by when this is, or soon after where the remote tier takes too
+    /// long.
+    pub async fn invalidate_shared(&mut self, status: StatusCode, headers: &HeaderMap) {
+        self.0.invalidate_shared(status, headers).await;
     }
 
     /// The service failed to answer: nothing is out of date.

@@ -35,7 +35,8 @@
 //!   the first answer is given to all. Name it in Vary, or by [`Policy::vary_by_header`].
 //! * A policy that declares more than is true: [`Policy::ignore_credentials`], a query parameter that
 //!   is ignored and matters.
-//! * Other processes: an invalidation reaches this process's memory only.
+//! * Other processes, without a [remote tier](adapter::HttpCacheBuilder::remote): an invalidation reaches
+//!   this process's memory only.
 //! * A client that sends ever new URLs makes the service work for each; it does not displace what is
 //!   in use from memory, but it is not slowed down either.
 //!
@@ -59,11 +60,13 @@
 //!
 //! | Feature | Default | What it adds |
 //! |---|---|---|
+//! | `redis` | no | the [remote tier](adapter::HttpCacheBuilder::remote) in Redis or Valkey |
 //! | `test-util` | no | a clock and a random source that tests control |
 
 pub mod adapter;
 mod body;
 mod cache;
+mod codec;
 mod engine;
 mod fill;
 mod groups;
@@ -90,6 +93,7 @@ pub use body::ResponseBody;
 pub use cache::ResponseFuture;
 #[cfg(feature = "test-util")]
 pub use cache_core::clock::{FixedRandom, ManualClock};
+pub use cache_core::remote;
 pub use cache_core::{
     BoxError, Error, Freshness, Stats,
     policy::{days, hours, minutes, seconds},

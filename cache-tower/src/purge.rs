@@ -1,6 +1,6 @@
 //! Removing what is stored, on purpose.
 
-use crate::{engine::Shared, http::key::uri_key, policy::KeyPolicy};
+use crate::{cache::NAMES, engine::Shared, http::key::uri_key, policy::KeyPolicy};
 use http::{HeaderMap, Uri};
 use std::{fmt, sync::Arc};
 
@@ -9,7 +9,8 @@ use std::{fmt, sync::Arc};
 /// A handler finds one among its request's extensions wherever a layer of the cache lies before it;
 /// [`HttpCache::purger`](crate::adapter::HttpCache::purger) gives one to keep elsewhere. What was purged is
 /// not given out any more once the call returns, and a response that is on its way at that moment is
-/// not stored.
+/// not stored. With a [remote tier](crate::adapter::HttpCacheBuilder::remote) that is so in all processes;
+/// where that is away, as soon as it is there again.
 ///
 /// # Cancel safety
 ///
@@ -30,7 +31,7 @@ impl Purger {
 
     /// Removes the responses of a group, in one step however many there are.
     pub async fn group(&self, name: impl AsRef<str>) {
-        self.0.store.invalidate_group(name.as_ref());
+        self.0.store.invalidate_group_shared(name.as_ref()).await;
     }
 
     /// Removes the responses of a URI: all variants, and those whose key contains more than the URI.
@@ -44,12 +45,12 @@ impl Purger {
     /// the Host field is meant.
     pub async fn request(&self, uri: &Uri, headers: &HeaderMap) {
         let key = uri_key(&KeyPolicy::default(), self.0.scheme, uri, headers);
-        self.0.invalidate_uri(&key);
+        self.0.invalidate(&[key], Vec::new()).await;
     }
 
     /// Removes all responses.
     pub async fn all(&self) {
-        self.0.store.invalidate_matching(|_| true);
+        self.0.store.invalidate_all_shared(NAMES).await;
     }
 }
 

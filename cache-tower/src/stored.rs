@@ -118,6 +118,19 @@ pub(crate) struct Variants {
     pub(crate) languages: Box<[(Box<[u8]>, Key)]>,
 }
 
+impl Variants {
+    /// What it weighs in memory, beside its key.
+    pub(crate) fn weight(&self) -> usize {
+        let keys: usize = self.keys.iter().map(|key| key.as_bytes().len() + 64).sum();
+        let languages: usize = self
+            .languages
+            .iter()
+            .map(|(selected, key)| selected.len() + key.as_bytes().len() + 64)
+            .sum();
+        keys + languages
+    }
+}
+
 /// A response's fields as they are stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
@@ -143,6 +156,17 @@ impl Head {
         groups: Arc<[String]>,
     ) -> Self {
         let fields = fields::storable(headers, &terms.withheld, received);
+        Self::restored(status, fields, owner, received, groups)
+    }
+
+    /// As it was before it went to another process; `fields` are without those places.
+    pub(crate) fn restored(
+        status: StatusCode,
+        fields: HeaderMap,
+        owner: Owner,
+        received: SystemTime,
+        groups: Arc<[String]>,
+    ) -> Self {
         Self {
             owner,
             status,
@@ -156,6 +180,14 @@ impl Head {
 
     pub(crate) fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn groups(&self) -> &Arc<[String]> {
+        &self.groups
     }
 
     /// The fields without the places that hits write to.
@@ -233,6 +265,23 @@ impl StoredResponse {
             native: OnceLock::new(),
             used: AtomicU64::new(0),
         }
+    }
+
+    /// One that came from another process, in full.
+    pub(crate) fn restored(head: Head, body: Bytes, nature: Nature, selecting: Selecting) -> Self {
+        let body = Body::Whole(body);
+        Self {
+            head: head.framed(&body),
+            body,
+            nature,
+            selecting,
+            native: OnceLock::new(),
+            used: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn nature(&self) -> &Nature {
+        &self.nature
     }
 
     /// What it weighs in memory, beside its key.

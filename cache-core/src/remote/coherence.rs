@@ -72,6 +72,18 @@ impl Proof {
         }
     }
 
+    /// The same proof, for another entry.
+    pub(crate) fn copied(&self) -> Self {
+        // In the order of `trusts`: the moment is no later than the stamp's.
+        let stamp = self.stamp.load(Ordering::Acquire);
+        Self {
+            stripe: self.stripe,
+            nonce: self.nonce,
+            stamp: AtomicU64::new(stamp),
+            at: AtomicU64::new(self.at.load(Ordering::Acquire)),
+        }
+    }
+
     /// The version of the value in the remote tier; 0 where it has none.
     pub(crate) fn nonce(&self) -> u64 {
         self.nonce

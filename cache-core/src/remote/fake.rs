@@ -179,6 +179,11 @@ impl Fake {
         self.value(key).map(|found| found.bytes)
     }
 
+    /// The keys that have a value, in any order.
+    pub fn keys(&self) -> Vec<Box<[u8]>> {
+        locked(&self.server).data.values.keys().cloned().collect()
+    }
+
     /// Leases that somebody has.
     pub fn leases(&self) -> usize {
         let now = self.time();

@@ -67,6 +67,43 @@ impl Lease {
         self.nonce
     }
 
+    /// The key it is for.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Names the version of what will be stored under it, and [beside](Self::put_beside) it.
+    pub fn version(&self) -> u64 {
+        self.nonce
+    }
+
+    /// Stores, under another key, what the same load yielded: as old as what is committed, and of no
+    /// use unless that leads to it. Says whether it was stored; not where one of its groups was
+    /// invalidated since the load began.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote tier did not say: it may be stored or not.
+    pub async fn put_beside(
+        &self,
+        key: &[u8],
+        loaded: Shared,
+        budget: &mut Budget,
+    ) -> Result<bool, Failure> {
+        let name = self.tier.name(key).ok_or(Failure::TooLarge)?;
+        let (sealed, lasting, groups) = self.seal(key, loaded)?;
+        if !self.join(&groups, lasting, budget).await? {
+            return Ok(false);
+        }
+        let value = Value {
+            bytes: sealed.bytes,
+            lasting,
+        };
+        let values = [(&*name, value)];
+        let put = |limit| self.tier.remote.put_many(&values, limit);
+        budget.spend(put).await.map(|()| true)
+    }
+
     /// Stores what was loaded, if the key was not invalidated since and the lease is still this one;
     /// says whether it was stored.
     ///
@@ -116,19 +153,11 @@ impl Lease {
 
     async fn try_commit(&self, loaded: Shared, budget: &mut Budget) -> Result<bool, Failure> {
         self.tier.jobs.stop_keeping(self.token);
-        let (sealed, lasting, groups) = self.seal(loaded)?;
-        let remote = &*self.tier.remote;
-        if !groups.is_empty() {
-            let names: Vec<String> = groups.iter().map(|name| self.tier.scoped(name)).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            // Longer than the entry, so that each commit need not write them anew.
-            let kept = lasting.saturating_mul(2);
-            let joined = |limit| remote.join_groups(&names, self.born, kept, limit);
-            let versions = budget.spend(joined).await?;
-            if versions.iter().any(|version| *version >= self.born) {
-                return Ok(false);
-            }
+        let (sealed, lasting, groups) = self.seal(&self.key, loaded)?;
+        if !self.join(&groups, lasting, budget).await? {
+            return Ok(false);
         }
+        let remote = &*self.tier.remote;
         let value = Value {
             bytes: sealed.bytes,
             lasting,
@@ -137,7 +166,30 @@ impl Lease {
         budget.spend(commit).await
     }
 
-    fn seal(&self, loaded: Shared) -> Result<(Sealed, Duration, Vec<Box<str>>), Failure> {
+    /// Makes sure that the groups are known; says whether none was invalidated since the load began.
+    async fn join(
+        &self,
+        groups: &[Box<str>],
+        lasting: Duration,
+        budget: &mut Budget,
+    ) -> Result<bool, Failure> {
+        if groups.is_empty() {
+            return Ok(true);
+        }
+        let names: Vec<String> = groups.iter().map(|name| self.tier.scoped(name)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        // Longer than the entry, so that each commit need not write them anew.
+        let kept = lasting.saturating_mul(2);
+        let joined = |limit| self.tier.remote.join_groups(&names, self.born, kept, limit);
+        let versions = budget.spend(joined).await?;
+        Ok(versions.iter().all(|version| *version < self.born))
+    }
+
+    fn seal(
+        &self,
+        key: &[u8],
+        loaded: Shared,
+    ) -> Result<(Sealed, Duration, Vec<Box<str>>), Failure> {
         let envelope = Envelope {
             nonce: self.nonce,
             born: self.born,
@@ -149,7 +201,7 @@ impl Lease {
             groups: loaded.groups,
             body: loaded.body,
         };
-        let sealed = self.tier.seal(&envelope, &self.key)?;
+        let sealed = self.tier.seal(&envelope, key)?;
         Ok((sealed, envelope.lasting(), envelope.groups))
     }
 }

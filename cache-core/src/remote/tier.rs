@@ -555,6 +555,17 @@ impl Tier {
         self.invalidate_by(removal, PATIENCE).await
     }
 
+    /// Removes keys and groups in the background. Until that is confirmed they are misses here.
+    pub(crate) fn invalidate_behind(self: &Arc<Self>, keys: &[&[u8]], groups: &[&str]) {
+        let keys = keys.iter().filter_map(|key| self.name(key));
+        let groups = groups.iter().map(|group| self.scoped(group).into());
+        let removals = keys
+            .map(|name| Removal::Key(name.into()))
+            .chain(groups.map(Removal::Group));
+        // Dropped with all of them, it leaves them to the background.
+        drop(self.pending(removals.collect()));
+    }
+
     async fn invalidate_by(self: &Arc<Self>, removal: Removal, limit: Duration) -> Option<u64> {
         let pending = self.pending(vec![removal.clone()]);
         let removed = remove(&*self.remote, &removal, limit).await;

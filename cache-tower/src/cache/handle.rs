@@ -1,13 +1,15 @@
 use super::{CacheLayer, CacheService};
 use crate::{
-    adapter::Engine, engine::Shared, http::cache_status::CacheStatus, policy::Policy,
-    purge::Purger, routing::Framework,
+    adapter::Engine, codec::SCHEMA, engine::Shared, http::cache_status::CacheStatus,
+    policy::Policy, purge::Purger, routing::Framework,
 };
 use cache_core::{
     Error, Stats, StoreBuilder,
     clock::{Clock, Random},
+    remote::{Remote, RemoteSettings, RemoteStats},
 };
 use http::HeaderName;
+use sha2::{Digest, Sha256};
 use std::{fmt, marker::PhantomData, sync::Arc};
 use tower_layer::Layer;
 
@@ -99,6 +101,11 @@ impl<R: Framework> HttpCache<R> {
     pub fn stats(&self) -> Stats {
         self.shared.store.stats()
     }
+
+    /// How the remote tier is; `None` where there is none.
+    pub fn remote_stats(&self) -> Option<RemoteStats> {
+        self.shared.store.remote_stats()
+    }
 }
 
 impl<R: Framework> Default for HttpCache<R> {
@@ -129,6 +136,19 @@ impl<S, R> Layer<S> for HttpCache<R> {
 
     fn layer(&self, inner: S) -> Self::Service {
         self.default.layer(inner)
+    }
+}
+
+/// What the names of responses in a remote tier begin with.
+pub(crate) const NAMES: &[u8] = b"http:";
+
+/// Keys hold URLs, and are long: a digest stands for them, and the key itself is compared.
+fn write_name(key: &[u8], name: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or_default();
+    name.extend_from_slice(NAMES);
+    for byte in Sha256::digest(key).iter().take(16) {
+        name.extend([digit(byte >> 4), digit(byte & 15)]);
     }
 }
 
@@ -209,6 +229,24 @@ impl<R: Framework> HttpCacheBuilder<R> {
     /// belong to parties that must not invalidate each other's responses. Default: they are heeded.
     pub fn without_cache_groups(mut self) -> Self {
         self.heeds_cache_groups = false;
+        self
+    }
+
+    /// The tier that this cache shares with those of other processes: responses, loads, invalidations.
+    /// Layers share what they store where their policies are equal and their depth is the same. Default:
+    /// none.
+    ///
+    /// A [`redis://` URL](cache_core::remote::from_url) names one, with the feature `redis`. Where it is
+    /// away, everything is as without one.
+    pub fn remote(mut self, remote: Arc<dyn Remote>) -> Self {
+        let store = self.store.remote(remote).schema(SCHEMA).group_scope("http");
+        self.store = store.remote_names(write_name);
+        self
+    }
+
+    /// How the remote tier is used. Default: [`RemoteSettings::new`].
+    pub fn remote_settings(mut self, settings: RemoteSettings) -> Self {
+        self.store = self.store.remote_settings(settings);
         self
     }
 

@@ -1,7 +1,7 @@
 use super::ResponseFuture;
 use crate::{
     body::ResponseBody,
-    engine::{self, Asked, Begin, FillJob, Origin, Plan, Reply, Shared},
+    engine::{self, Asked, Begin, FillJob, Origin, Passage, Plan, Reply, Shared},
     policy::Policy,
     routing::Routing,
     spawn::spawn,
@@ -91,6 +91,11 @@ where
             Begin::Refuse(refusal) => ResponseFuture::ready(refusal.into_response(&self.shared)),
             Begin::Bypass(passage) => {
                 passage.prepare(&self.shared, &mut request);
+                if passage.may_invalidate() && self.shared.store.has_remote() {
+                    let forwarded = self.inner.clone().oneshot(request);
+                    let shared = Arc::clone(&self.shared);
+                    return ResponseFuture::drive(Box::pin(pass(forwarded, passage, shared)));
+                }
                 ResponseFuture::bypass(
                     self.inner.clone().oneshot(request),
                     passage,
@@ -157,6 +162,18 @@ where
             response
         }
     })
+}
+
+/// Past the cache; what is invalidated is so in all processes before the response goes on.
+async fn pass<RB, E>(
+    forwarded: impl Future<Output = Result<Response<RB>, E>>,
+    mut passage: Passage,
+    shared: Arc<Shared>,
+) -> Result<Response<ResponseBody<RB>>, E> {
+    let forwarded = forwarded.await;
+    let response = forwarded.inspect_err(|_| passage.failed())?;
+    let response = passage.finish_shared(shared, response).await;
+    Ok(response.map(ResponseBody::pass))
 }
 
 /// The inner service, made ready where it is called.

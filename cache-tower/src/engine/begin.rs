@@ -21,7 +21,7 @@ use crate::{
     purge::Purger,
     stored::{Answer, Stored, StoredResponse, Variants, append_status, candidate},
 };
-use cache_core::{Entry, Event, Key, clock::Moment, key::scratch, store::FlightKey};
+use cache_core::{Entry, Event, Key, clock::Moment, key::scratch, remote::Lease, store::FlightKey};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header,
@@ -108,6 +108,8 @@ pub(crate) struct Plan {
     pub(super) depth: u8,
     /// `None` for a refresh.
     pub(super) counted: Option<Counted>,
+    /// The right to load it, of the layer without.
+    pub(super) lease: Option<Lease>,
     /// The parameters of the route, for groups that name them.
     pub(crate) parameters: Vec<(Box<str>, String)>,
 }
@@ -132,6 +134,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, policy: &Arc<Policy>, asked: Asked<'_>
         facts,
         depth: outer.map_or(0, Outer::within),
         is_refresh: outer.is_some_and(Outer::is_refresh),
+        outer,
     };
     let begin = match search.bypass() {
         Some(reason) => search.pass(reason),
@@ -148,6 +151,7 @@ struct Search<'a> {
     facts: RequestFacts,
     depth: u8,
     is_refresh: bool,
+    outer: Option<&'a Outer>,
 }
 
 /// A key in a borrowed buffer. Behind the first `length` bytes stands what selects a variant, where
@@ -489,6 +493,7 @@ impl Search<'_> {
             origin: self.shared.origin(self.asked).into(),
             depth: self.depth,
             counted: None,
+            lease: self.outer.and_then(|outer| outer.take_lease(key.primary())),
             parameters: Vec::new(),
         })
     }
@@ -584,6 +589,16 @@ fn in_preferred_language(
     headers: &HeaderMap,
     now: Moment,
 ) -> Option<Arc<Entry<Stored>>> {
+    let key = preferred(policy, variants, headers)?;
+    shared.store.lookup(key.as_bytes(), now)
+}
+
+/// The key of that variant.
+pub(super) fn preferred<'v>(
+    policy: &Policy,
+    variants: &'v Variants,
+    headers: &HeaderMap,
+) -> Option<&'v Key> {
     if variants.languages.is_empty() {
         return None;
     }
@@ -599,7 +614,7 @@ fn in_preferred_language(
         .languages
         .iter()
         .find(|(known, _)| **known == *selected)?;
-    shared.store.lookup(key.as_bytes(), now)
+    Some(key)
 }
 
 impl Passage {
@@ -610,7 +625,7 @@ impl Passage {
 
     /// The same, by its extensions.
     pub(crate) fn mark(&self, shared: &Arc<Shared>, extensions: &mut Extensions) {
-        let outer = Outer::new(&shared.store, self.depth, self.counted.clone());
+        let outer = Outer::new(&shared.store, self.depth, self.counted.clone(), None);
         extensions.insert(outer);
         extensions.insert(Purger::new(shared));
     }
@@ -618,6 +633,24 @@ impl Passage {
     /// Does what a response to such a request asks for, and says that the cache was not asked.
     pub(crate) fn finish<B>(&mut self, shared: &Shared, response: &mut Response<B>) {
         self.invalidate(response.status(), response.headers());
+        self.append_label(shared, response);
+    }
+
+    /// The same; what is to be removed is so in all processes by when it is done.
+    pub(crate) async fn finish_shared<B>(
+        mut self,
+        shared: Arc<Shared>,
+        response: Response<B>,
+    ) -> Response<B> {
+        let (mut parts, body) = response.into_parts();
+        self.invalidate_shared(parts.status, &parts.headers).await;
+        if let Some(value) = self.label(&shared, &mut parts.extensions) {
+            append_status(&mut parts.headers, value);
+        }
+        Response::from_parts(parts, body)
+    }
+
+    fn append_label<B>(&self, shared: &Shared, response: &mut Response<B>) {
         if let Some(value) = self.label(shared, response.extensions_mut()) {
             append_status(response.headers_mut(), value);
         }
@@ -631,7 +664,14 @@ impl Passage {
     /// Removes what a response says is out of date.
     pub(crate) fn invalidate(&mut self, status: StatusCode, headers: &HeaderMap) {
         if let Some(invalidation) = self.invalidation.take() {
-            invalidation.carry_out(status, headers);
+            invalidation.carry_out_behind(status, headers);
+        }
+    }
+
+    /// The same, in all processes by when it is done.
+    pub(crate) async fn invalidate_shared(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(invalidation) = self.invalidation.take() {
+            invalidation.carry_out(status, headers).await;
         }
     }
 

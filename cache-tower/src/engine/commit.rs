@@ -1,7 +1,8 @@
 //! Storing a response: under the key of its URI, or, where it varies, as one of several.
 
-use super::Shared;
+use super::{Shared, remote::Sharing};
 use crate::{
+    codec,
     fill::Fill,
     http::{
         admit::Terms,
@@ -17,9 +18,10 @@ use crate::{
 };
 use bytes::Bytes;
 use cache_core::{
-    Entry, Freshness, Key,
+    Entry, Event, Freshness, Key,
     policy::Life,
-    store::{FlightKey, NewEntry, Outcome, Ticket, Writer},
+    remote,
+    store::{FlightKey, Lead, NewEntry, Outcome, Ticket, Writer},
 };
 use http::{HeaderMap, HeaderName, header};
 use http_body::Frame;
@@ -110,15 +112,9 @@ impl Keep {
         self.passing(shared, Body::Filling(Arc::clone(fill)))
     }
 
-    /// Stores the response, unless it was overtaken. Gives the entry, and whether it is stored.
-    pub(super) fn commit<'a>(
-        &self,
-        shared: &Shared,
-        body: impl Iterator<Item = &'a Bytes>,
-        current: bool,
-    ) -> (Arc<Entry<Stored>>, bool) {
-        let body = joined(body);
-        self.commit_body(shared, &self.extent(body), current)
+    /// The body that these pieces are.
+    pub(super) fn joined<'a>(&self, pieces: impl Iterator<Item = &'a Bytes>) -> Body {
+        self.extent(joined(pieces))
     }
 
     fn extent(&self, body: Bytes) -> Body {
@@ -131,21 +127,113 @@ impl Keep {
         parts.to_whole().map_or(Body::Parts(parts), Body::Whole)
     }
 
-    /// The same, for a body that is kept already.
-    pub(super) fn commit_body(
+    /// Stores the response, unless it was overtaken, here or in another process. Gives the entry, and
+    /// whether it is stored.
+    pub(super) async fn commit(
         &self,
         shared: &Shared,
         body: &Body,
-        current: bool,
+        lead: Option<&Lead<Stored>>,
+        sharing: Option<Sharing>,
     ) -> (Arc<Entry<Stored>>, bool) {
-        let committed = current
-            .then(|| {
-                shared
-                    .store
-                    .commit_with(&self.ticket, |writer| self.write(shared, writer, body))
-            })
+        let is_current = || lead.is_none_or(Lead::is_current);
+        let mut place = None;
+        if let Some(sharing) = sharing.filter(|_| is_current()) {
+            match self.share(shared, body, sharing).await {
+                Ok(shared) => place = shared,
+                Err(Overtaken) => {
+                    shared.store.record(Event::Refused);
+                    return (self.passing(shared, body.clone()), false);
+                }
+            }
+        }
+        let write = |writer: &Writer<'_, Stored>| self.write(shared, writer, body, place.as_ref());
+        let committed = is_current()
+            .then(|| shared.store.commit_with(&self.ticket, write))
             .flatten();
         committed.unwrap_or_else(|| (self.passing(shared, body.clone()), false))
+    }
+
+    /// Stores the response in the remote tier, as far as it goes there; says where that is.
+    async fn share(
+        &self,
+        shared: &Shared,
+        body: &Body,
+        sharing: Sharing,
+    ) -> Result<Option<Place>, Overtaken> {
+        if !matches!(body, Body::Whole(_)) || !self.terms.shared_at_once {
+            return Ok(None);
+        }
+        let Some(lease) = sharing.take() else {
+            return Ok(None);
+        };
+        let mut budget = sharing.budget;
+        let cost = shared.store.now().since(sharing.since);
+        let place = Place {
+            base: sharing.base.clone(),
+            nonce: shared.store.random().bits(),
+            version: lease.version(),
+        };
+        let there = place.variants(self);
+        let is_primary = lease.key() == self.key.as_bytes();
+        if self.terms.vary.is_empty() && there.is_none() {
+            if !is_primary {
+                return Ok(None);
+            }
+            let frame = self.frame(body, Selecting::default(), cost);
+            return place.unless_overtaken(&lease.commit(frame, &mut budget).await);
+        }
+        let mut index = self.index(there, place.nonce);
+        let Some(key) = self.variant_key(&index) else {
+            return Ok(None);
+        };
+        let frame = self.frame(body, self.selecting(&index.fields), cost);
+        if lease.key() == key.as_bytes() {
+            return place.unless_overtaken(&lease.commit(frame, &mut budget).await);
+        }
+        if !is_primary {
+            // An index by other fields is another's to make: under the lease of its key.
+            shared.withdraw(&self.key);
+            return Err(Overtaken);
+        }
+        if let Ok(false) = lease.put_beside(key.as_bytes(), frame, &mut budget).await {
+            return Err(Overtaken);
+        }
+        index.note(&key);
+        self.name_language(&mut index, key);
+        let lasting = self.lasting(shared, place.base.as_deref());
+        let frame = remote::Shared {
+            body: codec::encode(&Stored::Variants(index)),
+            life: Life {
+                fresh: lasting,
+                ..Life::default()
+            },
+            cost,
+            groups: Vec::new(),
+        };
+        place.unless_overtaken(&lease.commit(frame, &mut budget).await)
+    }
+
+    fn frame(&self, body: &Body, selecting: Selecting, cost: Duration) -> remote::Shared {
+        let response = StoredResponse::new(self.head.clone(), body.clone(), &self.terms, selecting);
+        remote::Shared {
+            body: codec::encode(&Stored::Response(response)),
+            life: self.terms.life,
+            cost,
+            groups: self
+                .groups
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+        }
+    }
+
+    /// The key of the variant that this is; `None` where it would be too long.
+    fn variant_key(&self, index: &Variants) -> Option<Key> {
+        let mut key = self.key.as_bytes().to_vec();
+        write_variant(index, &self.request_headers, self.profile, &mut key);
+        let fits = key.len() <= LONGEST_VARIANT_KEY && index.fields.len() <= MOST_FIELDS;
+        fits.then(|| Key::from(&*key))
     }
 
     /// An entry that is not stored.
@@ -165,66 +253,76 @@ impl Keep {
         shared: &Shared,
         writer: &Writer<'_, Stored>,
         body: &Body,
+        place: Option<&Place>,
     ) -> (Arc<Entry<Stored>>, bool) {
-        let current = writer.current(self.key.as_bytes());
-        let variants = current
-            .as_ref()
-            .and_then(|entry| entry.value()?.variants())
-            .filter(|variants| variants.owner == *self.head.owner());
+        let alone = || Place {
+            base: writer.trusted(self.key.as_bytes()),
+            nonce: shared.store.random().bits(),
+            version: 0,
+        };
+        let here;
+        let place = match place {
+            Some(place) => place,
+            None => {
+                here = alone();
+                &here
+            }
+        };
+        let earlier = writer.current(self.key.as_bytes());
+        let earlier = earlier.as_ref().and_then(|entry| entry.value()?.variants());
+        let variants = place.variants(self);
         if self.terms.vary.is_empty() && variants.is_none() {
-            let entry = self.merged(shared, writer, &self.key, body, Selecting::default());
+            let new = self.merged(shared, writer, &self.key, body, Selecting::default());
+            let entry = writer.shared_entry(&self.ticket, place.version, &self.key, new);
             // One that was purged must not displace what was stored since.
             let stored = entry.is_current() && writer.put(self.key.clone(), Arc::clone(&entry));
             return (entry, stored);
         }
-        let mut index = self.index(shared, variants);
-        let mut key = self.key.as_bytes().to_vec();
-        write_variant(&index, &self.request_headers, self.profile, &mut key);
-        let fits = key.len() <= LONGEST_VARIANT_KEY && index.fields.len() <= MOST_FIELDS;
-        let key = Key::from(&*key);
+        let mut index = self.index(variants, place.nonce);
         let selecting = self.selecting(&index.fields);
-        let entry = self.merged(shared, writer, &key, body, selecting);
+        let Some(key) = self.variant_key(&index) else {
+            let new = self.merged(shared, writer, &self.key, body, selecting);
+            return (writer.shared_entry(&self.ticket, 0, &self.key, new), false);
+        };
+        let new = self.merged(shared, writer, &key, body, selecting);
+        let entry = writer.entry_beside(&self.ticket, place.version, &key, new);
         if !entry.is_current() {
             return (entry, false);
         }
-        if let Some(replaced) = variants.filter(|variants| variants.nonce != index.nonce) {
+        if let Some(replaced) = earlier.filter(|earlier| earlier.nonce != index.nonce) {
             replaced
                 .keys
                 .iter()
                 .for_each(|key| writer.remove(key.as_bytes()));
         }
-        let stored = fits && writer.put(key.clone(), Arc::clone(&entry));
+        let stored = writer.put(key.clone(), Arc::clone(&entry));
         if stored {
             index.add(writer, &key);
             self.name_language(&mut index, key);
-            self.link(shared, writer, index, current.as_deref());
+            self.link(shared, writer, index, place);
         }
         (entry, stored)
     }
 
-    fn link(
-        &self,
-        shared: &Shared,
-        writer: &Writer<'_, Stored>,
-        index: Variants,
-        current: Option<&Entry<Stored>>,
-    ) {
-        let keys: usize = index.keys.iter().map(|key| key.as_bytes().len() + 64).sum();
-        let languages: usize = index
-            .languages
-            .iter()
-            .map(|(selected, key)| selected.len() + key.as_bytes().len() + 64)
-            .sum();
+    fn link(&self, shared: &Shared, writer: &Writer<'_, Stored>, index: Variants, place: &Place) {
+        let base = place.base.as_deref();
+        let is_heir = place
+            .variants(self)
+            .is_some_and(|base| base.nonce == index.nonce);
         let new = NewEntry {
+            size: index.weight(),
             value: Some(Stored::Variants(index)),
-            size: keys + languages,
             life: Life {
-                fresh: self.lasting(shared, current),
+                fresh: self.lasting(shared, base),
                 ..Life::default()
             },
             groups: [""; 0],
         };
-        writer.link(self.key.clone(), writer.entry(&self.ticket, &self.key, new));
+        let entry = match base.filter(|_| is_heir) {
+            Some(base) => writer.heir(base, &self.ticket, &self.key, new),
+            None => writer.shared_entry(&self.ticket, place.version, &self.key, new),
+        };
+        writer.link(self.key.clone(), entry);
     }
 
     /// The entry, combined with what is stored where both hold parts of one representation.
@@ -235,7 +333,7 @@ impl Keep {
         key: &Key,
         body: &Body,
         selecting: Selecting,
-    ) -> Arc<Entry<Stored>> {
+    ) -> NewEntry<Stored, &[String]> {
         let current = writer.current(key.as_bytes());
         let of_ours = current
             .as_ref()
@@ -245,7 +343,7 @@ impl Keep {
             .and_then(|stored| self.combined(shared, stored, body))
             .unwrap_or_else(|| (self.head.clone(), body.clone()));
         let response = StoredResponse::new(head, body, &self.terms, selecting);
-        writer.entry(&self.ticket, key, self.new_entry(shared, response))
+        self.new_entry(shared, response)
     }
 
     /// Parts that one strong validator proves to be of one representation are kept as one (RFC 9111 §3.4).
@@ -306,7 +404,7 @@ impl Keep {
     ///
     /// A response that names no field while others of its URI do is taken to vary like those: the
     /// omission is a common mistake (RFC 9111 §4.1).
-    fn index(&self, shared: &Shared, there: Option<&Variants>) -> Variants {
+    fn index(&self, there: Option<&Variants>, nonce: u64) -> Variants {
         let fields = |there: &Variants| {
             self.terms
                 .vary
@@ -333,7 +431,7 @@ impl Keep {
         Variants {
             owner: self.head.owner().clone(),
             fields: fields.into(),
-            nonce: shared.store.random().bits(),
+            nonce,
             keys: Box::default(),
             languages: Box::default(),
         }
@@ -388,7 +486,47 @@ pub(super) fn selecting_of(
     }
 }
 
+/// What was loaded must not be kept: it was invalidated meanwhile.
+struct Overtaken;
+
+/// Where a response goes.
+struct Place {
+    /// The index that there is, if it is known to be current.
+    base: Option<Arc<Entry<Stored>>>,
+    /// That of an index that has to be made.
+    nonce: u64,
+    /// The version that the remote tier has; 0 where it has none.
+    version: u64,
+}
+
+impl Place {
+    fn variants(&self, keep: &Keep) -> Option<&Variants> {
+        let variants = self.base.as_ref()?.value()?.variants()?;
+        (variants.owner == *keep.head.owner()).then_some(variants)
+    }
+
+    /// This, unless the remote tier refused. Where it did not say, what is stored here has no version.
+    fn unless_overtaken(
+        self,
+        committed: &Result<bool, remote::Failure>,
+    ) -> Result<Option<Self>, Overtaken> {
+        match committed {
+            Ok(true) => Ok(Some(self)),
+            Ok(false) => Err(Overtaken),
+            Err(_) => Ok(Some(Self { version: 0, ..self })),
+        }
+    }
+}
+
 impl Variants {
+    /// Adds a variant's key where use cannot be told; over the limit the first goes.
+    fn note(&mut self, key: &Key) {
+        let others = self.keys.iter().filter(|known| *known != key).cloned();
+        let keys: Vec<Key> = others.chain([key.clone()]).collect();
+        let over = keys.len().saturating_sub(MOST_VARIANTS);
+        self.keys = keys.into_iter().skip(over).collect();
+    }
+
     /// Adds a variant's key; over the limit the variant unused for longest goes.
     fn add(&mut self, writer: &Writer<'_, Stored>, key: &Key) {
         if self.keys.contains(key) {

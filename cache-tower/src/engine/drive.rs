@@ -7,6 +7,7 @@ use super::{
     commit::selecting_of,
     exchange::{Exchange, Settled},
     refusal::Refusal,
+    remote::{self, Consulted, Sharing},
 };
 use crate::{
     body::ResponseBody,
@@ -100,12 +101,17 @@ impl<O: Origin<B>, B> Trip<O, B> {
         let until = Until::new(&self.shared, self.policy.life().waiting_limit());
         for _ in 0..REJOINS {
             if !self.may_collapse() {
-                return self.exchange(None, None).await;
+                let (plan, headers) = (&mut self.plan, &self.parts.headers);
+                let found = remote::look(&self.shared, &self.policy, plan, headers).await;
+                return match found {
+                    Some(answer) => Ok(Reply::Stored(answer)),
+                    None => self.exchange(None, None, None).await,
+                };
             }
             let work = self.policy.life().work_limit();
             let joined = match self.shared.store.join(&self.plan.flight, work) {
                 Join::Lead(lead) => Joined::Lead(lead),
-                Join::Reentrant => return self.exchange(None, None).await,
+                Join::Reentrant => return self.exchange(None, None, None).await,
                 Join::Known(outcome) => self.share(outcome),
                 Join::Follow(follower) => {
                     match wait(&self.shared, &self.policy, follower, &until).await {
@@ -118,8 +124,8 @@ impl<O: Origin<B>, B> Trip<O, B> {
             match joined {
                 Joined::Answer(answer) => return Ok(Reply::Stored(answer)),
                 Joined::Refused(refusal) => return Ok(Reply::Refused(refusal)),
-                Joined::Lead(lead) => return self.lead(lead).await,
-                Joined::Alone => return self.exchange(None, Some(false)).await,
+                Joined::Lead(lead) => return self.lead(lead, &until).await,
+                Joined::Alone => return self.exchange(None, None, Some(false)).await,
                 Joined::Nothing => {}
             }
         }
@@ -196,17 +202,48 @@ impl<O: Origin<B>, B> Trip<O, B> {
             return Ok(Reply::Stored(answer));
         }
         match self.shared.alone.enter(&self.plan.flight) {
-            Some(_place) => self.exchange(None, Some(false)).await,
+            Some(_place) => self.exchange(None, None, Some(false)).await,
             None => Ok(Reply::Refused(Refusal::WaitTimeout(self.plan.why))),
         }
     }
 
-    async fn lead(self, lead: Lead<Stored>) -> Result<Reply<O::Body>, O::Error> {
+    async fn lead(
+        mut self,
+        mut lead: Lead<Stored>,
+        until: &Until,
+    ) -> Result<Reply<O::Body>, O::Error> {
         if let Some((entry, answer)) = self.stored_meanwhile() {
             lead.finish(Outcome::Ready(entry));
             return Ok(Reply::Stored(answer));
         }
-        self.exchange(Some(lead), None).await
+        let (plan, headers) = (&mut self.plan, &self.parts.headers);
+        let patience = until.left(&self.shared);
+        let consulted = remote::consult(
+            &self.shared,
+            &self.policy,
+            plan,
+            headers,
+            &mut lead,
+            patience,
+        );
+        match consulted.await {
+            Consulted::Load(sharing) => self.exchange(Some(lead), sharing, None).await,
+            Consulted::Answer(entry, answer) => {
+                lead.finish(Outcome::Ready(entry));
+                Ok(Reply::Stored(answer))
+            }
+            Consulted::Failed(error) => {
+                lead.finish(Outcome::Failed(error));
+                let stale = self.stale_answer();
+                let refused = || Reply::Refused(Refusal::Failed(self.plan.why));
+                Ok(stale.map_or_else(refused, Reply::Stored))
+            }
+            // Who waits here takes its turn, and its own patience.
+            Consulted::TimedOut => {
+                drop(lead);
+                self.give_up_waiting().await
+            }
+        }
     }
 
     /// What another flight stored since this request looked.
@@ -229,6 +266,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
     async fn exchange(
         self,
         lead: Option<Lead<Stored>>,
+        sharing: Option<Sharing>,
         collapsed: Option<bool>,
     ) -> Result<Reply<O::Body>, O::Error> {
         let Self {
@@ -239,7 +277,15 @@ impl<O: Origin<B>, B> Trip<O, B> {
             mut parts,
             body,
         } = self;
-        let mut exchange = Exchange::new(shared, policy, plan, lead, collapsed, &parts.headers);
+        let mut exchange = Exchange::new(
+            shared,
+            policy,
+            plan,
+            lead,
+            sharing,
+            collapsed,
+            &parts.headers,
+        );
         exchange.prepare(&mut parts);
         match exchange
             .forward(origin, Request::from_parts(parts, body))

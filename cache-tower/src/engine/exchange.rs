@@ -9,6 +9,7 @@ use super::{
     fill_job::{Drained, drain},
     nested::{self, Outer, Owner},
     refusal::Refusal,
+    remote::Sharing,
 };
 use crate::{
     body::{ResponseBody, Rest, Spliced},
@@ -55,6 +56,7 @@ pub(super) struct Exchange {
     policy: Arc<Policy>,
     plan: Box<Plan>,
     lead: Option<Lead<Stored>>,
+    sharing: Option<Sharing>,
     ticket: Ticket,
     collapsed: Option<bool>,
     ask: Ask,
@@ -82,6 +84,7 @@ impl Exchange {
         policy: Arc<Policy>,
         plan: Box<Plan>,
         lead: Option<Lead<Stored>>,
+        sharing: Option<Sharing>,
         collapsed: Option<bool>,
         headers: &HeaderMap,
     ) -> Self {
@@ -95,6 +98,7 @@ impl Exchange {
             policy,
             plan,
             lead,
+            sharing,
             ticket,
             collapsed,
             ask,
@@ -116,6 +120,7 @@ impl Exchange {
             &self.shared.store,
             self.plan.depth,
             self.plan.counted.clone(),
+            self.sharing.as_ref().map(Sharing::lend),
         );
         parts.extensions.insert(outer);
         parts.extensions.insert(Purger::new(&self.shared));
@@ -147,9 +152,13 @@ impl Exchange {
                 .pause(&self.plan.key, error.clone(), self.policy.life());
         }
         let stale = self.stale_answer(failure);
+        let sharing = self.sharing.take();
         match self.lead.take() {
             Some(lead) if stale.is_none() && lead.predecessors() == 0 => drop(lead),
             Some(lead) => {
+                if let Some(sharing) = sharing {
+                    sharing.fail("the origin failed");
+                }
                 lead.finish(Outcome::Failed(error));
             }
             None => {}
@@ -187,7 +196,7 @@ impl Exchange {
         if let Some(invalidation) = self.plan.invalidation.take() {
             let may_answer_get = parts.status == StatusCode::OK
                 && content_location_is_target(&invalidation.target(), &parts.headers);
-            invalidation.carry_out(parts.status, &parts.headers);
+            invalidation.carry_out(parts.status, &parts.headers).await;
             if !may_answer_get {
                 return self.pass(parts, body, Then::Passed(Pass::Request));
             }
@@ -205,7 +214,9 @@ impl Exchange {
             |own| Arc::new(self.policy.for_response(own)),
         );
         if parts.status == StatusCode::NOT_MODIFIED
-            && let Some(settled) = self.not_modified(&mut parts, &policy, groups.as_ref())
+            && let Some(settled) = self
+                .not_modified(&mut parts, &policy, groups.as_ref())
+                .await
         {
             return settled;
         }
@@ -223,7 +234,7 @@ impl Exchange {
             _ => {}
         }
         if self.plan.facts.method == MethodClass::Head && parts.status == StatusCode::OK {
-            self.compare(&parts, &policy, groups.clone());
+            self.compare(&parts, &policy, groups.clone()).await;
         }
         self.judge(parts, body, &policy, groups).await
     }
@@ -285,7 +296,7 @@ impl Exchange {
             return self.pass(parts, body, Then::DecidedWithin);
         }
         if self.stored_is_there() {
-            self.shared.store.invalidate(self.plan.key.as_bytes());
+            self.shared.withdraw(&self.plan.key);
         }
         let now = self.shared.store.clock().wall();
         let is_complete = matches!(self.ask, Ask::Complete(..));
@@ -320,7 +331,7 @@ impl Exchange {
 
     /// A 304: what it is about is freshened and answers (RFC 9111 §4.3.3). `None` where it answers the
     /// client's own condition.
-    fn not_modified<B>(
+    async fn not_modified<B>(
         &mut self,
         parts: &mut response::Parts,
         policy: &Policy,
@@ -341,10 +352,11 @@ impl Exchange {
             return Some(self.incoherent());
         }
         let parts = std::mem::replace(parts, Response::new(()).into_parts().0);
-        Some(self.confirmed(stored, parts, policy, groups.cloned()))
+        let groups = groups.cloned();
+        Some(self.confirmed(stored, parts, policy, groups).await)
     }
 
-    fn confirmed<B>(
+    async fn confirmed<B>(
         &mut self,
         stored: &StoredResponse,
         parts: response::Parts,
@@ -361,7 +373,7 @@ impl Exchange {
         }
         match self.freshen(stored, &parts.headers, policy, groups) {
             Ok((keep, body)) => {
-                let (entry, is_stored) = self.commit_body(&keep, &body);
+                let (entry, is_stored) = self.commit_body(&keep, &body).await;
                 self.answer(&entry, is_stored).map_or_else(
                     || self.pass_confirmed(stored, parts, Then::Overtaken),
                     Settled::Stored,
@@ -414,10 +426,11 @@ impl Exchange {
         }
     }
 
-    fn commit_body(&mut self, keep: &Keep, body: &StoredBody) -> (Arc<Entry<Stored>>, bool) {
-        let lead = self.lead.take();
-        let current = lead.as_ref().is_none_or(Lead::is_current);
-        let (entry, stored) = keep.commit_body(&self.shared, body, current);
+    async fn commit_body(&mut self, keep: &Keep, body: &StoredBody) -> (Arc<Entry<Stored>>, bool) {
+        let (lead, sharing) = (self.lead.take(), self.sharing.take());
+        let (entry, stored) = keep
+            .commit(&self.shared, body, lead.as_ref(), sharing)
+            .await;
         self.shared.store.succeeded(keep.key.as_bytes());
         self.end(lead, keep, &entry);
         (entry, stored)
@@ -519,13 +532,13 @@ impl Exchange {
     /// not asked about again.
     fn incoherent<B>(&mut self) -> Settled<B> {
         self.shared.store.record(Event::LoadFailed);
-        self.shared.store.invalidate(self.plan.key.as_bytes());
+        self.shared.withdraw(&self.plan.key);
         self.release(UNSHARED_BY_REQUEST);
         Settled::Refused(Refusal::BadGateway(self.plan.why))
     }
 
     /// A response to HEAD tells of what is stored for GET (RFC 9111 §4.3.5).
-    fn compare(&mut self, parts: &response::Parts, policy: &Policy, groups: Option<Groups>) {
+    async fn compare(&mut self, parts: &response::Parts, policy: &Policy, groups: Option<Groups>) {
         let Some(stored) = self.plan.stored.clone() else {
             return;
         };
@@ -535,12 +548,10 @@ impl Exchange {
         let fields = response.head().fields();
         match compare_head(&fields, response.complete_length(), &parts.headers) {
             HeadComparison::NoEvidence => {}
-            HeadComparison::Differs(_) => {
-                self.shared.store.invalidate(self.plan.key.as_bytes());
-            }
+            HeadComparison::Differs(_) => self.shared.withdraw(&self.plan.key),
             HeadComparison::Match => match self.freshen(response, &parts.headers, policy, groups) {
                 Ok((keep, body)) => {
-                    keep.commit_body(&self.shared, &body, true);
+                    keep.commit(&self.shared, &body, None, None).await;
                 }
                 Err(reason) => self.supersede(response.status(), reason),
             },
@@ -552,7 +563,7 @@ impl Exchange {
         let is_gone = matches!(status.as_u16(), 404 | 410);
         let is_withdrawn = matches!(reason, Pass::NoStore | Pass::Private | Pass::NoCache);
         if self.plan.stored.is_some() && (is_gone || is_withdrawn) {
-            self.shared.store.invalidate(self.plan.key.as_bytes());
+            self.shared.withdraw(&self.plan.key);
         }
     }
 
@@ -607,6 +618,7 @@ impl Exchange {
 
     /// The response is its own client's alone: who waits goes by itself, and so do others for a while.
     fn release(&mut self, lasting: Duration) {
+        self.sharing = None;
         if let Some(lead) = self.lead.take() {
             self.shared.store.mark_unshared(&self.plan.flight, lasting);
             lead.finish(Outcome::Unshared);
@@ -684,6 +696,10 @@ impl Exchange {
                 return self.pass(parts, body, Then::Passed(reason));
             }
         };
+        if !terms.shared_at_once {
+            // What has to be validated each time is loaded by each process for itself.
+            self.sharing = None;
+        }
         let mut body = Box::pin(body);
         let drained =
             poll_fn(|cx| Poll::Ready(drain(body.as_mut(), self.shared.max_body, cx))).await;
@@ -695,7 +711,7 @@ impl Exchange {
             groups,
             received,
         );
-        self.take_in(parts, drained, body, keep)
+        self.take_in(parts, drained, body, keep).await
     }
 
     fn to_keep(
@@ -722,7 +738,7 @@ impl Exchange {
     }
 
     /// What follows from how much of the body was ready.
-    fn take_in<B>(
+    async fn take_in<B>(
         &mut self,
         parts: response::Parts,
         drained: Drained,
@@ -734,7 +750,7 @@ impl Exchange {
     {
         match drained {
             Drained::Whole(frames) if keep.is_whole(&frames) => {
-                let then = self.commit(&keep, &frames);
+                let then = self.commit(&keep, &frames).await;
                 self.respond(parts, ResponseBody::replay(frames, None), then, None)
             }
             // Longer or shorter than declared, or with trailers: as it is, to this client only.
@@ -760,16 +776,9 @@ impl Exchange {
         }
     }
 
-    fn commit(&mut self, keep: &Keep, frames: &VecDeque<Frame<Bytes>>) -> Then {
-        let lead = self.lead.take();
-        let current = lead.as_ref().is_none_or(Lead::is_current);
-        let (entry, stored) = keep.commit(
-            &self.shared,
-            frames.iter().filter_map(Frame::data_ref),
-            current,
-        );
-        self.shared.store.succeeded(keep.key.as_bytes());
-        self.end(lead, keep, &entry);
+    async fn commit(&mut self, keep: &Keep, frames: &VecDeque<Frame<Bytes>>) -> Then {
+        let body = keep.joined(frames.iter().filter_map(Frame::data_ref));
+        let (_, stored) = self.commit_body(keep, &body).await;
         if stored {
             Then::Stored { ttl: keep.ttl() }
         } else {
@@ -824,6 +833,7 @@ impl Exchange {
             self.plan.flight.clone(),
             keep,
             lead,
+            self.sharing.take(),
             fill,
             body,
             handover,

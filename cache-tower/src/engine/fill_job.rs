@@ -1,6 +1,6 @@
 //! Taking in the body of a response: at once as far as it is ready, then by a job of its own.
 
-use super::{Shared, UNSHARED, commit::Keep};
+use super::{Shared, UNSHARED, commit::Keep, remote::Sharing};
 use crate::{
     body::{Handover, Rest, Spliced},
     fill::{End, Fill},
@@ -68,6 +68,7 @@ pub(crate) struct FillJob<B> {
     flight: FlightKey,
     keep: Keep,
     lead: Option<Lead<Stored>>,
+    sharing: Option<Sharing>,
     fill: Arc<Fill>,
     body: Option<Pin<Box<Spliced<B>>>>,
     handover: Handover<B>,
@@ -89,6 +90,7 @@ impl<B> FillJob<B> {
         flight: FlightKey,
         keep: Keep,
         lead: Option<Lead<Stored>>,
+        sharing: Option<Sharing>,
         fill: Arc<Fill>,
         body: Pin<Box<Spliced<B>>>,
         handover: Handover<B>,
@@ -102,6 +104,7 @@ impl<B> FillJob<B> {
             flight,
             keep,
             lead,
+            sharing,
             fill,
             body: Some(body),
             handover,
@@ -132,12 +135,12 @@ where
     pub(crate) async fn run(mut self) {
         let limit = self.policy.life().work_limit();
         match tokio::time::timeout(limit, self.take_in()).await {
-            Ok(ended) => self.finish(ended),
+            Ok(ended) => self.finish(ended).await,
             Err(_) => self.overrun().await,
         }
     }
 
-    fn finish(mut self, ended: Ended) {
+    async fn finish(mut self, ended: Ended) {
         match ended {
             Ended::Failed(error) => self.failed(error),
             // Shorter than declared, and over: the client that asked gets it as it is.
@@ -155,7 +158,7 @@ where
                 self.unshare();
             }
             Ended::Whole if self.lead.is_none() && self.is_late => self.fill.end(End::Clean),
-            Ended::Whole => self.commit(),
+            Ended::Whole => self.commit().await,
             Ended::Unfit => self.hand_over_body(),
         }
     }
@@ -170,7 +173,7 @@ where
         while self.fill.readers() >= Arc::strong_count(&self.handover) {
             // Now and then it looks whether they still do, also while nothing comes.
             if let Ok(Some(ended)) = tokio::time::timeout(limit, self.next()).await {
-                return self.finish(ended);
+                return self.finish(ended).await;
             }
         }
         self.hand_over_body();
@@ -219,10 +222,13 @@ where
         self.length <= most && self.data.len() <= MOST_FRAMES
     }
 
-    fn commit(&mut self) {
-        let lead = self.lead.take();
-        let current = lead.as_ref().is_none_or(Lead::is_current);
-        let (entry, _) = self.keep.commit(&self.shared, self.data.iter(), current);
+    async fn commit(&mut self) {
+        let (lead, sharing) = (self.lead.take(), self.sharing.take());
+        let body = self.keep.joined(self.data.iter());
+        let (entry, _) = self
+            .keep
+            .commit(&self.shared, &body, lead.as_ref(), sharing)
+            .await;
         self.shared.store.succeeded(self.keep.key.as_bytes());
         self.fill.end(End::Clean);
         match lead {
@@ -248,6 +254,7 @@ where
     }
 
     fn unshare(&mut self) {
+        self.sharing = None;
         if let Some(lead) = self.lead.take() {
             self.shared.store.mark_unshared(&self.flight, UNSHARED);
             lead.finish(Outcome::Unshared);
@@ -266,6 +273,9 @@ where
         }
         match self.lead.take() {
             Some(lead) if lead.predecessors() > 0 => {
+                if let Some(sharing) = self.sharing.take() {
+                    sharing.fail("the response ended early");
+                }
                 lead.finish(Outcome::Failed(failure));
             }
             lead => drop(lead),

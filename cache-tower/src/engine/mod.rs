@@ -15,6 +15,7 @@
 //! | `commit` | storing, also as one of several variants |
 //! | `invalidation` | what an unsafe request removes |
 //! | `refresh` | renewing what was given out stale |
+//! | `remote` | what processes share |
 //! | `nested` | layers of one cache within each other |
 //! | `policies` | equal policies as one |
 //! | `alone` | how many may go by themselves |
@@ -31,6 +32,7 @@ mod nested;
 mod policies;
 mod refresh;
 mod refusal;
+mod remote;
 
 pub(crate) use begin::{Asked, Begin, Passage, Plan, begin};
 pub(crate) use drive::{Reply, drive};
@@ -102,13 +104,42 @@ impl Shared {
         }
     }
 
-    /// Removes what is stored for a URI, under its own key and under longer ones.
-    pub(crate) fn invalidate_uri(&self, key: &Key) {
-        self.store.invalidate(key.as_bytes());
-        if self.has_longer_keys.load(Ordering::SeqCst) {
-            self.store
-                .invalidate_group(&commit::uri_group(key.as_bytes()));
+    /// Removes what is stored for a URI, under its own key and under longer ones: here at once, in other
+    /// processes in the background.
+    pub(crate) fn invalidate_uri_behind(&self, key: &Key) {
+        let group = self
+            .has_longer_keys()
+            .then(|| commit::uri_group(key.as_bytes()));
+        let groups: Vec<&str> = group.iter().map(String::as_str).collect();
+        self.store.invalidate_behind(&[key.as_bytes()], &groups);
+    }
+
+    /// Removes what is stored for URIs, and groups: in all processes by when it is done, or soon after
+    /// where the remote tier takes too long.
+    pub(crate) async fn invalidate(&self, uris: &[Key], mut groups: Vec<String>) {
+        let (begun, limit) = (self.store.now(), self.store.budget().left());
+        let keys: Vec<&[u8]> = uris.iter().map(Key::as_bytes).collect();
+        self.store.invalidate_shared(&keys).await;
+        if self.has_longer_keys() {
+            groups.extend(keys.into_iter().map(commit::uri_group));
         }
+        for group in groups {
+            if self.store.has_remote() && self.store.now().since(begun) >= limit {
+                self.store.invalidate_behind(&[], &[&group]);
+            } else {
+                self.store.invalidate_group_shared(&group).await;
+            }
+        }
+    }
+
+    /// Whether some request, of another process maybe, had a key longer than its URI's.
+    fn has_longer_keys(&self) -> bool {
+        self.has_longer_keys.load(Ordering::SeqCst) || self.store.has_remote()
+    }
+
+    /// What is stored under a key is not so any more.
+    pub(crate) fn withdraw(&self, key: &Key) {
+        self.store.invalidate_behind(&[key.as_bytes()], &[]);
     }
 }
 

@@ -6,10 +6,11 @@
 //! inner one marks the response it decided about; and the outer one then stores nothing.
 
 use crate::{policy::Policy, stored::Stored};
-use cache_core::{Event, Store};
+use cache_core::{Event, Store, remote::Lease};
 use http::Extensions;
+use sha2::{Digest, Sha256};
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -33,6 +34,14 @@ impl Owner {
         Arc::ptr_eq(&self.policy, policy) && self.depth == depth
     }
 
+    /// What tells it from other owners in all processes: policies of the same text are one.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update([self.depth]);
+        digest.update(format!("{:?}", self.policy));
+        digest.finalize().into()
+    }
+
     /// Appends what tells it from other owners that there are now.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&Arc::as_ptr(&self.policy).addr().to_be_bytes());
@@ -53,16 +62,37 @@ pub(crate) struct Outer {
     depth: u8,
     /// `None` for a refresh, which no client sent and nobody counts.
     counted: Option<Counted>,
+    /// The right to load the key, for the layer within to take: it must not wait for this one's.
+    lease: Option<Lent>,
 }
+
+/// A lease that another layer may take.
+pub(crate) type Lent = Arc<Mutex<Option<Lease>>>;
 
 impl Outer {
     /// The mark of a layer at `depth`.
-    pub(crate) fn new(store: &Store<Stored>, depth: u8, counted: Option<Counted>) -> Self {
+    pub(crate) fn new(
+        store: &Store<Stored>,
+        depth: u8,
+        counted: Option<Counted>,
+        lease: Option<Lent>,
+    ) -> Self {
         Self {
             store: store.clone(),
             depth,
             counted,
+            lease,
         }
+    }
+
+    /// The lease of the layer without, where it has one of this key or of a variant of it.
+    pub(crate) fn take_lease(&self, key: &[u8]) -> Option<Lease> {
+        let mut lease = self
+            .lease
+            .as_ref()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        lease.take_if(|lease| lease.key().starts_with(key))
     }
 
     /// The mark of a layer of the same cache.

@@ -4,15 +4,16 @@ use super::{
     Origin, Shared,
     begin::Plan,
     exchange::{Exchange, Settled},
+    remote::{self, Consulted},
 };
 use crate::{
     http::{cache_control::RequestDirectives, lookup::Failure},
     policy::Policy,
     stored::Stored,
 };
-use cache_core::store::{Lead, Permit};
+use cache_core::store::{Lead, Outcome, Permit};
 use http::{Method, Request, header};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A refresh that is to be run, by [`refresh`]. Dropped instead, it passes its turn on.
 pub(crate) struct Refresh {
@@ -44,7 +45,7 @@ pub(crate) async fn refresh<O, B>(
 {
     let Refresh {
         mut plan,
-        lead,
+        mut lead,
         permit,
     } = *refresh;
     let limit = policy.life().work_limit();
@@ -65,7 +66,33 @@ pub(crate) async fn refresh<O, B>(
     }
     plan.facts = plan.facts.as_plain_get();
     plan.facts.directives = RequestDirectives::default();
-    let mut exchange = Exchange::new(shared, policy, plan, Some(lead), None, &parts.headers);
+    let headers = &parts.headers;
+    let consulted = remote::consult(
+        &shared,
+        &policy,
+        &mut plan,
+        headers,
+        &mut lead,
+        Duration::ZERO,
+    );
+    let sharing = match consulted.await {
+        Consulted::Load(sharing) => sharing,
+        // Another process has done it, or does.
+        Consulted::Answer(entry, _) => {
+            lead.finish(Outcome::Ready(entry));
+            return;
+        }
+        Consulted::Failed(_) | Consulted::TimedOut => return,
+    };
+    let mut exchange = Exchange::new(
+        shared,
+        policy,
+        plan,
+        Some(lead),
+        sharing,
+        None,
+        &parts.headers,
+    );
     exchange.prepare(&mut parts);
     let work = async {
         match exchange

@@ -219,8 +219,17 @@ fn write_whole_line(start: usize, line: &[u8], bytes: &mut Vec<u8>) {
 
 fn write_fields(policy: &KeyPolicy, headers: &HeaderMap, bytes: &mut Vec<u8>) {
     for name in &policy.fields {
+        let is_credential = matches!(
+            *name,
+            header::AUTHORIZATION | header::COOKIE | header::PROXY_AUTHORIZATION
+        );
         for value in headers.get_all(name) {
-            write_tagged(tag::FIELD, name, value.as_bytes(), bytes);
+            if is_credential {
+                let digest = Sha256::digest(value.as_bytes());
+                write_tagged(tag::FIELD, name, &digest, bytes);
+            } else {
+                write_tagged(tag::FIELD, name, value.as_bytes(), bytes);
+            }
         }
     }
 }

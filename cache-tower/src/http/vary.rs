@@ -3,6 +3,7 @@
 use super::text::{digits, is_tchar, members, trim};
 use crate::policy::Profile;
 use http::{HeaderMap, HeaderName, header};
+use sha2::{Digest, Sha256};
 use std::cmp::Reverse;
 
 /// More selecting fields than this and a response is not stored: each multiplies the variants.
@@ -17,6 +18,7 @@ mod tag {
     pub(super) const AS_IT_CAME: u8 = 1;
     pub(super) const ONE_SPELLING: u8 = 2;
     pub(super) const LANGUAGE: u8 = 3;
+    pub(super) const CREDENTIALS: u8 = 4;
 }
 
 /// What a response's Vary says.
@@ -166,6 +168,9 @@ fn write_value(name: &HeaderName, request: &HeaderMap, profile: Profile, bytes: 
         (&header::ACCEPT_ENCODING, _) => write_codings(request, profile, bytes),
         (&header::ACCEPT_LANGUAGE, _) => write_languages(request, profile, bytes),
         (&header::ACCEPT, Profile::Standard) => write_media_ranges(request, bytes),
+        (&header::AUTHORIZATION | &header::COOKIE | &header::PROXY_AUTHORIZATION, _) => {
+            write_digest(name, request, bytes);
+        }
         _ => write_as_it_came(name, request, bytes),
     }
 }
@@ -231,6 +236,14 @@ fn write_as_it_came(name: &HeaderName, request: &HeaderMap, bytes: &mut Vec<u8>)
             bytes.extend_from_slice(trim(line.as_bytes()));
         }
     });
+}
+
+/// Credentials must not be kept, and less so be shared: a digest of them selects as well.
+fn write_digest(name: &HeaderName, request: &HeaderMap, bytes: &mut Vec<u8>) {
+    let mut credentials = Vec::new();
+    write_as_it_came(name, request, &mut credentials);
+    bytes.push(tag::CREDENTIALS);
+    bytes.extend_from_slice(&Sha256::digest(credentials));
 }
 
 /// Appends what `write` does, after `tag` and its length.

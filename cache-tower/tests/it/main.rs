@@ -15,6 +15,7 @@ mod models;
 mod peer;
 mod purge;
 mod ready;
+mod remote;
 mod stale;
 mod support;
 mod tables;

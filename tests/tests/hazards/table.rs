@@ -359,8 +359,6 @@ scenarios! {
         paused sto_03_a_cookie_that_a_304_sets_is_set_for_one;
         paused sto_17_a_client_may_take_it_stale_and_no_staler_than_it_says;
         real sto_15_a_heuristic_lifetime_is_a_tenth_and_then_it_is_validated;
-        paused sto_37_who_takes_the_turn_after_a_purge_does_not_ask_about_what_was_purged;
-        paused asy_19_a_refresh_of_what_has_no_validator_asks_by_no_clients_condition_either;
         paused sto_37_a_304_that_names_no_groups_takes_nothing_out_of_them;
         paused sto_37_a_304_may_add_a_group_and_change_those_of_the_field;
         paused sto_37_what_was_purged_while_it_was_validated_is_not_put_back;
@@ -412,7 +410,6 @@ scenarios! {
         paused asy_39_a_variant_that_the_inner_layer_chose_is_not_asked_for_again_and_again;
         paused asy_39_what_the_outer_layer_lacks_of_a_page_is_no_answer_to_who_wants_it_all;
         paused asy_39_a_416_to_the_outer_layers_question_is_no_answer_either;
-        paused asy_39_parts_of_two_layers_are_not_joined_even_under_one_tag;
         paused asy_39_a_purge_while_the_inner_layer_is_asked_is_heeded;
         paused asy_39_through_both_a_stale_page_is_validated_and_given_in_full;
         paused asy_39_through_both_each_client_gets_the_shape_it_asked_for;

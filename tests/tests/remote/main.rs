@@ -14,6 +14,7 @@
 mod coherence;
 mod faults;
 mod fleet;
+mod http;
 mod refusals;
 mod support;
 mod values;

@@ -1,0 +1,165 @@
+//! HTTP caches that share one server.
+
+use crate::support::{redis as link, until};
+use bytes::Bytes;
+use cache_core::remote::{RemoteSettings, State};
+use cache_tower::{HttpCache, Policy, ResponseBody, minutes};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tests::redis::Server;
+use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+
+type Req = Request<Empty<Bytes>>;
+type App = BoxCloneSyncService<Req, Response<ResponseBody<Full<Bytes>>>, Infallible>;
+
+/// A process: a cache with connections of its own before a handler that counts.
+fn process(url: &str, budget: Duration, calls: &Arc<AtomicUsize>) -> (HttpCache, App) {
+    let cache = HttpCache::builder()
+        .remote(Arc::new(link(url)))
+        .remote_settings(RemoteSettings::new().budget(budget))
+        .build()
+        .unwrap();
+    let calls = Arc::clone(calls);
+    let service = tower::service_fn(move |request: Req| {
+        let n = calls.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let mut response = Response::new(Full::from(format!("canary {n}")));
+            if request.uri().path().starts_with("/secret") {
+                let never = http::HeaderValue::from_static("no-store");
+                response.headers_mut().insert("cache-control", never);
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let layer = cache.policy(Policy::ttl(minutes(5)).group("all"));
+    let app = BoxCloneSyncService::new(layer.layer(service));
+    (cache, app)
+}
+
+async fn send(app: &App, method: Method, path: &str) -> String {
+    let uri = format!("http://test{path}");
+    let request = Request::builder().method(method).uri(uri);
+    let request = request.body(Empty::new()).unwrap();
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert!(response.status().is_success(), "{response:?}");
+    let body = response.into_body().collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
+
+async fn connected(cache: &HttpCache) {
+    until("it is connected and told of changes", async || {
+        let stats = cache.remote_stats().unwrap();
+        stats.health.state == State::Up && stats.is_coherent
+    })
+    .await;
+}
+
+const PATIENT: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_processes_share_hits_loads_and_invalidations() {
+    let server = Server::start();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let nodes: Vec<_> = (0..3)
+        .map(|_| process(&server.url(), PATIENT, &calls))
+        .collect();
+    for (cache, _) in &nodes {
+        connected(cache).await;
+    }
+    let callers: Vec<_> = (0..999)
+        .map(|n| {
+            let app = nodes[n % 3].1.clone();
+            tokio::spawn(async move { send(&app, Method::GET, "/a").await })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), "canary 0");
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "one load of all processes");
+    send(&nodes[0].1, Method::PUT, "/a").await;
+    until("the update is seen everywhere", async || {
+        let mut new = true;
+        for (_, app) in &nodes {
+            new &= send(app, Method::GET, "/a").await == "canary 2";
+        }
+        new
+    })
+    .await;
+    nodes[1].0.purger().group("all").await;
+    until("the purge is seen everywhere", async || {
+        let mut new = true;
+        for (_, app) in &nodes {
+            new &= send(app, Method::GET, "/a").await == "canary 3";
+        }
+        new
+    })
+    .await;
+    assert_eq!(calls.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_stored_is_nowhere_in_the_server() {
+    let server = Server::start();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (cache, app) = process(&server.url(), PATIENT, &calls);
+    connected(&cache).await;
+    send(&app, Method::GET, "/secret").await;
+    send(&app, Method::GET, "/public").await;
+    let keys: Vec<String> = redis::from_redis_value(server.ask(&["KEYS", "*"])).unwrap();
+    let mut found = 0;
+    for key in keys {
+        let Ok(value) = server.try_ask(&["GET", &key]) else {
+            continue;
+        };
+        let bytes: Vec<u8> = redis::from_redis_value(value).unwrap_or_default();
+        let holds = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+        assert!(!holds(b"secret") && !key.contains("public"), "{key}");
+        found += usize::from(holds(b"canary 1"));
+    }
+    assert_eq!(found, 1, "the public one is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_absent_killed_or_frozen_fails_no_request() {
+    let mut server = Server::stopped();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (cache, app) = process(&server.url(), Duration::from_millis(20), &calls);
+    let burst = async |name: &str| {
+        for n in 0..20 {
+            let begun = Instant::now();
+            let method = if n % 5 == 4 {
+                Method::POST
+            } else {
+                Method::GET
+            };
+            let path = format!("/{name}/{}", n % 7);
+            assert!(send(&app, method, &path).await.starts_with("canary"));
+            assert!(
+                begun.elapsed() < Duration::from_secs(2),
+                "{:?}",
+                begun.elapsed()
+            );
+        }
+    };
+    burst("absent").await;
+    server.run();
+    connected(&cache).await;
+    burst("up").await;
+    server.freeze();
+    burst("frozen").await;
+    server.thaw();
+    server.kill();
+    burst("killed").await;
+    server.run();
+    connected(&cache).await;
+    burst("again").await;
+}
