@@ -129,7 +129,7 @@ pub(crate) async fn sto_08_to_withhold_what_selects_or_validates_does_not_change
     }
     for control in [
         "max-age=60, private=\"etag, last-modified\"",
-        "max-age=60, private=\"content-length, content-type, date, cache-control\"",
+        "max-age=60, private=\"content-length, date\"",
     ] {
         let app = Site::replying(fields(), move |ask| {
             Reply::text(format!("page {}", ask.call))
@@ -150,6 +150,21 @@ pub(crate) async fn sto_08_to_withhold_what_selects_or_validates_does_not_change
             (200, "page 2"),
             "{control}"
         );
+        app.done().await;
+    }
+}
+
+pub(crate) async fn sto_08_without_what_governs_it_the_rest_is_not_stored() {
+    for field in ["content-type", "content-encoding", "cache-control", "vary"] {
+        let app = Site::replying(fields(), move |ask| {
+            Reply::text(format!("page {}", ask.call))
+                .control(&format!("max-age=60, private=\"{field}\""))
+        })
+        .start();
+        for page in ["page 1", "page 2"] {
+            assert_eq!(told(&app.get("/").send().await), (200, page), "{field}");
+        }
+        assert_eq!(app.stats().stored, 0);
         app.done().await;
     }
 }

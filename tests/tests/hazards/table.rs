@@ -422,6 +422,7 @@ scenarios! {
         paused sto_08_a_named_field_is_in_no_shape_of_what_comes_from_the_store;
         paused sto_08_a_named_field_that_comes_with_a_304_is_for_nobody_else;
         paused sto_08_a_304_may_name_a_field_that_was_stored_before;
+        paused sto_08_without_what_governs_it_the_rest_is_not_stored;
         paused sto_08_to_withhold_what_selects_or_validates_does_not_change_what_is_shared;
         paused sto_08_without_a_name_no_cache_is_validated_each_time_and_private_is_not_stored;
         paused sto_54_a_field_for_other_caches_changes_nothing_and_is_passed_on;

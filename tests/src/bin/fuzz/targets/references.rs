@@ -174,7 +174,12 @@ fn is_symmetric(one: Option<&Uri>, other: Option<&Uri>) {
 /// RFC 9110 §4.3.1, where a host is plainly one.
 fn origin(uri: &Uri) -> Option<(String, String, u16)> {
     let authority = uri.authority()?.as_str();
-    let host = uri.host().filter(|host| !host.is_empty())?;
+    let is_plain = |host: &&str| {
+        let name = host.strip_prefix('[').unwrap_or(host).trim_end_matches(']');
+        let is_its = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
+        !name.is_empty() && name.chars().all(is_its)
+    };
+    let host = uri.host().filter(is_plain)?;
     let is_https = uri.scheme_str()? == "https";
     let port = match authority.strip_prefix(host)? {
         "" | ":" => [80, 443].into_iter().nth(usize::from(is_https))?,
