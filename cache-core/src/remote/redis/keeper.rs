@@ -7,10 +7,11 @@
 use crate::{
     clock,
     remote::{
-        Failure, ServerTime, State,
+        State,
         redis::{
-            Inner,
+            answers::server_time,
             lanes::{Lanes, ask, reason},
+            node::Node,
         },
     },
     timer,
@@ -68,10 +69,10 @@ impl Gate {
 }
 
 /// Whoever sees to it that there are lanes, until the last handle is gone.
-pub(super) async fn keep(inner: Weak<Inner>, wake: Arc<Notify>) {
+pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
     let mut failures = 0_u32;
     loop {
-        let Some(strong) = inner.upgrade() else {
+        let Some(strong) = node.upgrade() else {
             return;
         };
         // Listening before looking, so that lanes given up in between are not missed.
@@ -141,51 +142,51 @@ impl Trouble {
 }
 
 /// Dials the first lane, probes it, puts it to use, and dials the others.
-async fn dial(inner: &Arc<Inner>) -> Result<(), Trouble> {
-    let first = checkout(inner).await?;
-    if let Err(trouble) = probe(inner, &first).await {
+async fn dial(node: &Arc<Node>) -> Result<(), Trouble> {
+    let first = checkout(node).await?;
+    if let Err(trouble) = probe(node, &first).await {
         drop(Connection::take(first));
         return Err(trouble);
     }
     let mut small = vec![first];
-    for _ in 1..inner.settings.lanes {
-        small.push(checkout(inner).await?);
+    for _ in 1..node.shared.settings.lanes {
+        small.push(checkout(node).await?);
     }
-    let lanes = Arc::new(Lanes::new(inner.next_epoch(), small));
-    inner.put_to_use(Arc::clone(&lanes));
+    let lanes = Arc::new(Lanes::new(node.next_epoch(), small));
+    node.put_to_use(Arc::clone(&lanes));
     // Without it large values share a lane, which is slow but works.
-    if let Ok(large) = checkout(inner).await {
+    if let Ok(large) = checkout(node).await {
         lanes.set_large(large);
     }
     Ok(())
 }
 
-async fn checkout(inner: &Inner) -> Result<Connection, Trouble> {
-    inner.pool.get().await.map_err(|error| match error {
+async fn checkout(node: &Node) -> Result<Connection, Trouble> {
+    node.place().pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => Trouble::from(&error),
         _ => Trouble::slow(),
     })
 }
 
 /// Names the connection, asks for the time, and finds out what the server can do.
-async fn probe(inner: &Inner, connection: &Connection) -> Result<(), Trouble> {
+async fn probe(node: &Node, connection: &Connection) -> Result<(), Trouble> {
     let mut time = redis::cmd("TIME");
-    let answer = question(inner, connection, &mut time).await?;
+    let answer = question(node, connection, &mut time).await?;
     let at = server_time(&answer).ok_or_else(Trouble::slow)?;
-    inner.timeline.heard(at);
-    let name = &inner.settings.client_name;
+    node.heard(at);
+    let name = &node.shared.settings.client_name;
     let mut set_name = redis::cmd("CLIENT");
     set_name.arg("SETNAME").arg(name);
-    let named = ask(clone(connection), &set_name, inner.settings.probe).await;
-    inner.degrade(
+    let named = ask(clone(connection), &set_name, node.shared.settings.probe).await;
+    node.degrade(
         "CLIENT SETNAME",
         !matches!(named, Some(Ok(_))),
         "connections have no name",
     );
     let mut script = redis::cmd("EVAL");
     script.arg("return 1").arg(0);
-    let scripted = ask(clone(connection), &script, inner.settings.probe).await;
-    inner.degrade(
+    let scripted = ask(clone(connection), &script, node.shared.settings.probe).await;
+    node.degrade(
         "EVAL",
         matches!(scripted, Some(Err(_))),
         "loads are not shared, and what is loaded is not stored",
@@ -194,11 +195,11 @@ async fn probe(inner: &Inner, connection: &Connection) -> Result<(), Trouble> {
 }
 
 async fn question(
-    inner: &Inner,
+    node: &Node,
     connection: &Connection,
     cmd: &mut redis::Cmd,
 ) -> Result<Value, Trouble> {
-    match ask(clone(connection), cmd, inner.settings.probe).await {
+    match ask(clone(connection), cmd, node.shared.settings.probe).await {
         Some(Ok(answer)) => Ok(answer),
         Some(Err(error)) => Err(Trouble::from(&error)),
         None => Err(Trouble::slow()),
@@ -208,27 +209,6 @@ async fn question(
 fn clone(connection: &Connection) -> redis::aio::MultiplexedConnection {
     redis::aio::MultiplexedConnection::clone(connection)
 }
-
-/// What `TIME` answers: seconds and microseconds, as text.
-pub(super) fn server_time(answer: &Value) -> Option<ServerTime> {
-    let Value::Array(parts) = answer else {
-        return None;
-    };
-    let number = |part: &Value| match part {
-        Value::BulkString(text) => str::from_utf8(text).ok()?.parse::<u64>().ok(),
-        _ => None,
-    };
-    match parts.as_slice() {
-        [seconds, micros] => {
-            let seconds = number(seconds)?.checked_mul(1_000_000)?;
-            Some(ServerTime(seconds.checked_add(number(micros)?)?))
-        }
-        _ => None,
-    }
-}
-
-/// A failure for a request that came while there are no lanes.
-pub(super) const AWAY: Failure = Failure::Away;
 
 #[cfg(test)]
 mod tests {

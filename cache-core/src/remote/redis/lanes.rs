@@ -6,7 +6,8 @@
 use crate::remote::{Failure, redis::settings::RedisSettings};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use redis::{
-    Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisError, Value, aio::MultiplexedConnection,
+    Cmd, ConnectionAddr, ErrorKind, Pipeline, ProtocolVersion, RedisError, Value,
+    aio::MultiplexedConnection,
 };
 use std::{
     sync::{
@@ -66,6 +67,23 @@ pub(super) enum Verdict {
     Drop(Failure, Arc<str>),
     /// They lead to a server that takes no writes.
     ReadOnly(Failure),
+    /// They are fine; the key is not there.
+    Elsewhere(Redirect),
+}
+
+/// Where a key is instead, as the node that was asked for it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redirect {
+    /// As `host:port`; without a host it is the one that was asked.
+    pub(super) address: Box<str>,
+    /// Whether only this question should go there, because the key is on its way.
+    pub(super) is_asking: bool,
+}
+
+impl Redirect {
+    pub(super) fn code(&self) -> &'static str {
+        if self.is_asking { "ASK" } else { "MOVED" }
+    }
 }
 
 impl Lanes {
@@ -140,20 +158,27 @@ pub(super) async fn ask(
     Some(answer.and_then(Value::extract_error))
 }
 
-/// Sends several, as one write, and waits for all answers.
+/// Sends several, as one write, and waits for all answers; gives those after the `skipped` first.
 pub(super) async fn ask_all(
     mut connection: MultiplexedConnection,
     pipeline: &Pipeline,
+    skipped: usize,
     count: usize,
     limit: Duration,
 ) -> Option<Result<Vec<Value>, RedisError>> {
-    let asked = connection.send_packed_commands(pipeline, 0, count);
+    let asked = connection.send_packed_commands(pipeline, skipped, count);
     let answers = tokio::time::timeout(limit, asked).await.ok()?;
-    Some(answers.and_then(|answers| answers.into_iter().map(Value::extract_error).collect()))
+    Some(answers)
 }
 
 /// What an error says about the connection it came over.
 pub(super) fn judge(error: &RedisError) -> Verdict {
+    if let Some((address, _)) = error.redirect_node() {
+        return Verdict::Elsewhere(Redirect {
+            address: address.into(),
+            is_asking: error.code() == Some("ASK"),
+        });
+    }
     match error.code() {
         Some("READONLY") => Verdict::ReadOnly(Failure::Refused("READONLY".into())),
         Some(code @ ("NOAUTH" | "WRONGPASS")) => {
@@ -190,8 +215,8 @@ pub(super) fn reason(error: &RedisError) -> Arc<str> {
 }
 
 /// The pool: it dials, and it owns the limits of dialling.
-pub(super) fn pool(settings: &RedisSettings) -> Result<Pool, RedisError> {
-    let info = settings.info(ProtocolVersion::RESP2);
+pub(super) fn pool(settings: &RedisSettings, address: &ConnectionAddr) -> Result<Pool, RedisError> {
+    let info = settings.info(address, ProtocolVersion::RESP2);
     let manager = Manager::new_with_config(info, settings.lane_config())?;
     let timeouts = Timeouts {
         wait: Some(settings.wait),

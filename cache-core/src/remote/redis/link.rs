@@ -7,12 +7,12 @@
 
 use crate::{
     remote::{
-        Notice, Watcher,
+        Notice,
         redis::{
-            Inner,
-            keeper::server_time,
+            answers::server_time,
             lanes::{ask, reason},
             names::Meaning,
+            node::Node,
         },
     },
     timer,
@@ -21,7 +21,7 @@ use redis::{
     Client, ProtocolVersion, PushInfo, PushKind, RedisError, Value, aio::MultiplexedConnection,
 };
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 use tokio::sync::Notify;
@@ -31,44 +31,21 @@ const SILENCE: Duration = Duration::from_millis(750);
 /// After a link broke, or could not be made.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Who is told.
-#[derive(Default)]
-pub(super) struct Watchers(Mutex<Vec<Weak<dyn Watcher>>>);
-
-impl Watchers {
-    pub(super) fn add(&self, watcher: Weak<dyn Watcher>) {
-        let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.retain(|known| known.strong_count() > 0);
-        watchers.push(watcher);
-    }
-
-    pub(super) fn tell(&self, notice: Notice<'_>) {
-        let watchers = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        for watcher in watchers.iter().filter_map(Weak::upgrade) {
-            watcher.notice(notice);
-        }
-    }
-}
-
 /// Keeps a link, until the last handle is gone.
-pub(super) async fn keep(inner: Weak<Inner>, wake: Arc<Notify>) {
+pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
     loop {
-        let Some(strong) = inner.upgrade() else {
+        let Some(strong) = node.upgrade() else {
             return;
         };
         let woken = wake.notified();
         // The lanes are dialled first: while the server is away that is the one attempt there is.
         if strong.lanes().is_some() {
-            let broken = Arc::new(Notify::new());
+            let (broken, turn) = (Arc::new(Notify::new()), strong.turns());
             match strong.gate.pass(dial(&strong, &broken)).await {
                 Ok(link) => {
                     strong.degrade("tracking", false, "");
                     drop(strong);
-                    attend(&inner, link, &broken).await;
+                    attend(&node, link, &broken, turn).await;
                 }
                 Err(error) => {
                     strong.degrade(
@@ -86,16 +63,13 @@ pub(super) async fn keep(inner: Weak<Inner>, wake: Arc<Notify>) {
     }
 }
 
-async fn dial(
-    inner: &Arc<Inner>,
-    broken: &Arc<Notify>,
-) -> Result<MultiplexedConnection, RedisError> {
-    let settings = &inner.settings;
-    let client = Client::open(settings.info(ProtocolVersion::RESP3))?;
+async fn dial(node: &Arc<Node>, broken: &Arc<Notify>) -> Result<MultiplexedConnection, RedisError> {
+    let settings = &node.shared.settings;
+    let client = Client::open(settings.info(&node.place().address, ProtocolVersion::RESP3))?;
     let config = settings
         .lane_config()
         .set_response_timeout(Some(settings.connect))
-        .set_push_sender(hearer(inner, broken));
+        .set_push_sender(hearer(node, broken));
     let mut link = client
         .get_multiplexed_async_connection_with_config(&config)
         .await?;
@@ -112,39 +86,40 @@ async fn dial(
                 Ok(())
             }
         })?;
-    link.subscribe(inner.names.channel()).await?;
+    link.subscribe(node.shared.names.channel()).await?;
     redis::cmd("CLIENT")
         .arg("TRACKING")
         .arg("ON")
         .arg("BCAST")
         .arg("PREFIX")
-        .arg(inner.names.prefix())
+        .arg(node.shared.names.prefix())
         .exec_async(&mut link)
         .await?;
     Ok(link)
 }
 
 /// Asks for the time until there is no answer.
-async fn attend(inner: &Weak<Inner>, link: MultiplexedConnection, broken: &Notify) {
+async fn attend(node: &Weak<Node>, link: MultiplexedConnection, broken: &Notify, turn: u64) {
     loop {
-        let Some(strong) = inner.upgrade() else {
+        let Some(strong) = node.upgrade() else {
             return;
         };
         let asked = timer::now();
         match ask(link.clone(), &redis::cmd("TIME"), SILENCE).await {
-            Some(Ok(answer)) => {
+            Some(Ok(answer)) if strong.turns() == turn => {
                 let within = timer::now().saturating_duration_since(asked);
                 if let Some(time) = server_time(&answer) {
-                    strong.timeline.heard(time);
+                    strong.heard(time);
                 }
-                strong.watchers.tell(Notice::Heard { within });
+                strong.shared.chorus.heard(strong.id, within);
             }
-            Some(Err(_)) | None => {
-                strong.watchers.tell(Notice::Lost);
+            // Also an answer of the server that requests do not go to any more.
+            _ => {
+                strong.shared.chorus.lost(strong.id);
                 return;
             }
         }
-        let pause = timer::later(asked, strong.settings.heartbeat);
+        let pause = timer::later(asked, strong.shared.settings.heartbeat);
         drop(strong);
         if timer::until(pause, broken.notified()).await.is_some() {
             return;
@@ -153,15 +128,15 @@ async fn attend(inner: &Weak<Inner>, link: MultiplexedConnection, broken: &Notif
 }
 
 /// Handles what is told, in the order in which it comes, before any later answer is given.
-fn hearer(inner: &Arc<Inner>, broken: &Arc<Notify>) -> impl Fn(PushInfo) -> Result<(), ()> + use<> {
-    let (inner, broken) = (Arc::downgrade(inner), Arc::clone(broken));
+fn hearer(node: &Arc<Node>, broken: &Arc<Notify>) -> impl Fn(PushInfo) -> Result<(), ()> + use<> {
+    let (node, broken) = (Arc::downgrade(node), Arc::clone(broken));
     move |told| {
-        let inner = inner.upgrade().ok_or(())?;
+        let node = node.upgrade().ok_or(())?;
         match told.kind {
-            PushKind::Invalidate => invalidated(&inner, &told.data),
-            PushKind::Message => message(&inner, &told.data),
+            PushKind::Invalidate => invalidated(&node, &told.data),
+            PushKind::Message => message(&node, &told.data),
             PushKind::Disconnection => {
-                inner.watchers.tell(Notice::Lost);
+                node.shared.chorus.lost(node.id);
                 broken.notify_one();
             }
             _ => {}
@@ -170,17 +145,17 @@ fn hearer(inner: &Arc<Inner>, broken: &Arc<Notify>) -> impl Fn(PushInfo) -> Resu
     }
 }
 
-fn invalidated(inner: &Inner, data: &[Value]) {
+fn invalidated(node: &Node, data: &[Value]) {
     let [Value::Array(names)] = data else {
         // Nil instead of names: everything was flushed.
-        inner.watchers.tell(Notice::Everything);
+        node.shared.chorus.tell(Notice::Everything);
         return;
     };
     for name in names {
         if let Value::BulkString(name) = name {
-            match inner.names.meaning(name) {
-                Meaning::Key(key) => inner.watchers.tell(Notice::Changed(key)),
-                Meaning::Group(group) => inner.watchers.tell(Notice::Group(group)),
+            match node.shared.names.meaning(name) {
+                Meaning::Key(key) => node.shared.chorus.tell(Notice::Changed(key)),
+                Meaning::Group(group) => node.shared.chorus.tell(Notice::Group(group)),
                 Meaning::Nothing => {}
             }
         }
@@ -188,7 +163,7 @@ fn invalidated(inner: &Inner, data: &[Value]) {
 }
 
 /// A message: one byte that says what, then names, each with its length in two bytes.
-fn message(inner: &Inner, data: &[Value]) {
+fn message(node: &Node, data: &[Value]) {
     let [_, Value::BulkString(message)] = data else {
         return;
     };
@@ -202,8 +177,8 @@ fn message(inner: &Inner, data: &[Value]) {
         };
         rest = after;
         match *kind {
-            WOKEN => inner.watchers.tell(Notice::Woken(key)),
-            CHANGED => inner.watchers.tell(Notice::Changed(key)),
+            WOKEN => node.shared.chorus.tell(Notice::Woken(key)),
+            CHANGED => node.shared.chorus.tell(Notice::Changed(key)),
             _ => return,
         }
     }
@@ -213,7 +188,7 @@ pub(super) const WOKEN: u8 = b'w';
 pub(super) const CHANGED: u8 = b'c';
 
 /// The message that says `what` of `keys`.
-pub(super) fn message_of(what: u8, keys: &[&[u8]]) -> Vec<u8> {
+pub(super) fn message_of<'a>(what: u8, keys: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut message = vec![what];
     for key in keys {
         // Keys are short: longer ones have no name.

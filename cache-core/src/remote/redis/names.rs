@@ -36,7 +36,7 @@ pub(super) enum Meaning<'a> {
 }
 
 impl Names {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(super) fn new(prefix: &str, _is_cluster: bool) -> Self {
         Self {
             prefix: prefix.as_bytes().into(),
             channel: [prefix.as_bytes(), b"%wake"].concat().into(),
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn rds_13_a_value_and_its_lease_are_in_one_slot() {
         assert_eq!(slot(b"123456789"), 12739, "as the specification says");
-        let names = Names::new("app:");
+        let names = Names::new("app:", false);
         for key in [
             "users:42",
             "users:42:profile",
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_told_is_read_back() {
-        let names = Names::new("app:");
+        let names = Names::new("app:", false);
         assert_eq!(
             names.meaning(&names.value(b"users:1")),
             Meaning::Key(b"users:1")

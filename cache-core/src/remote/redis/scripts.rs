@@ -149,17 +149,17 @@ impl Step {
     }
 
     /// The short form; a server that does not know it says NOSCRIPT.
-    pub(super) fn by_hash(&self, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
-        call("EVALSHA", &self.hash, keys, args)
+    pub(super) fn by_hash(&self, keys: &[&[u8]], args: &[&[u8]], last: Option<&str>) -> Cmd {
+        call("EVALSHA", &self.hash, keys, args, last)
     }
 
     /// The long form, which teaches it to the server as well.
-    pub(super) fn by_source(&self, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
-        call("EVAL", self.source, keys, args)
+    pub(super) fn by_source(&self, keys: &[&[u8]], args: &[&[u8]], last: Option<&str>) -> Cmd {
+        call("EVAL", self.source, keys, args, last)
     }
 }
 
-fn call(command: &str, what: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
+fn call(command: &str, what: &str, keys: &[&[u8]], args: &[&[u8]], last: Option<&str>) -> Cmd {
     let mut cmd = redis::cmd(command);
     cmd.arg(what).arg(keys.len());
     for key in keys {
@@ -168,6 +168,8 @@ fn call(command: &str, what: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
     for arg in args {
         cmd.arg(*arg);
     }
+    // Nothing at all where there is none.
+    cmd.arg(last);
     cmd
 }
 

@@ -1,14 +1,12 @@
 //! Where Redis is, and the limits it is used within.
 
+use super::health::Observer;
 use crate::{Error, remote::Health};
 use redis::{
-    AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 use std::{fmt, sync::Arc, time::Duration};
-
-/// Told of every change of health; of the same trouble again once a minute at most.
-type Observer = Arc<dyn Fn(&Health) + Send + Sync>;
 
 /// How a [`Redis`](super::Redis) is reached and used.
 ///
@@ -180,7 +178,11 @@ impl RedisSettings {
         self.info.addr().to_string()
     }
 
-    pub(super) fn info(&self, protocol: ProtocolVersion) -> ConnectionInfo {
+    pub(super) fn info(
+        &self,
+        address: &ConnectionAddr,
+        protocol: ProtocolVersion,
+    ) -> ConnectionInfo {
         let settings = self.info.redis_settings().clone().set_protocol(protocol);
         let keepalive = TcpKeepalive::new()
             .with_time(Duration::from_secs(5))
@@ -192,6 +194,7 @@ impl RedisSettings {
         let tcp = tcp.set_user_timeout(Duration::from_secs(5));
         self.info
             .clone()
+            .set_addr(address.clone())
             .set_redis_settings(settings)
             .set_tcp_settings(tcp)
     }

@@ -1,0 +1,147 @@
+//! Many keys at once.
+
+use crate::remote::{
+    Failure, Found, Value,
+    redis::{
+        CHANGED, Inner, WOKEN,
+        answers::count,
+        message_of, millis,
+        node::Node,
+        servers::{Servers, only},
+        shared::{Class, Shared},
+    },
+};
+use redis::{Cmd, Pipeline};
+use std::{sync::Arc, time::Duration};
+
+impl Inner {
+    pub(super) async fn look_many(
+        &self,
+        keys: &[&[u8]],
+        limit: Duration,
+    ) -> Result<Vec<Option<Found>>, Failure> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers = match &self.servers {
+            Servers::One(node) => get_all(node, keys, limit).await?,
+        };
+        answers
+            .into_iter()
+            .map(|answer| self.found(answer))
+            .collect()
+    }
+
+    pub(super) async fn put_many(
+        &self,
+        values: &[(&[u8], Value)],
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let most = self.shared.settings.max_value;
+        if values.iter().any(|(_, value)| value.bytes.len() > most) {
+            return Err(Failure::TooLarge);
+        }
+        if values.is_empty() {
+            return Ok(());
+        }
+        match &self.servers {
+            Servers::One(node) => put_all(node, values, limit).await,
+        }
+    }
+
+    pub(super) async fn invalidate(&self, keys: &[&[u8]], limit: Duration) -> Result<u64, Failure> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        match &self.servers {
+            Servers::One(node) => remove_all(node, keys, limit).await,
+        }
+    }
+}
+
+/// The commands of one server, which may name any keys together.
+async fn get_all(
+    node: &Arc<Node>,
+    keys: &[&[u8]],
+    limit: Duration,
+) -> Result<Vec<redis::Value>, Failure> {
+    let mut get = redis::cmd("MGET");
+    for key in keys {
+        get.arg(node.shared.names.value(key));
+    }
+    let answer = node.one(Class::Large, &get, limit).await;
+    match answer.map_err(|miss| only(node, miss))? {
+        redis::Value::Array(answers) if answers.len() == keys.len() => Ok(answers),
+        _ => Err(Failure::Refused("MGET".into())),
+    }
+}
+
+async fn put_all(
+    node: &Arc<Node>,
+    values: &[(&[u8], Value)],
+    limit: Duration,
+) -> Result<(), Failure> {
+    let shared = &node.shared;
+    let (mut pipeline, mut unlink) = (redis::pipe(), redis::cmd("UNLINK"));
+    // Leases first: after this no earlier load can commit over what is put.
+    for (key, _) in values {
+        unlink.arg(shared.names.of(key)?.lease);
+    }
+    pipeline.add_command(unlink);
+    for (key, value) in values {
+        pipeline.add_command(put(shared, shared.names.value(key), value));
+    }
+    tell(
+        &mut pipeline,
+        shared,
+        WOKEN,
+        values.iter().map(|(key, _)| *key),
+    );
+    let class = shared.class_of(values.iter().map(|(_, value)| value.bytes.len()).sum());
+    let count = values.len() + 2;
+    let answers = node.several(class, &pipeline, count, limit).await;
+    answers.map(|_| ()).map_err(|miss| only(node, miss))
+}
+
+async fn remove_all(node: &Arc<Node>, keys: &[&[u8]], limit: Duration) -> Result<u64, Failure> {
+    let shared = &node.shared;
+    let (mut leases, mut values) = (redis::cmd("UNLINK"), redis::cmd("UNLINK"));
+    for key in keys {
+        let name = shared.names.of(key)?;
+        leases.arg(name.lease);
+        values.arg(name.value);
+    }
+    let mut pipeline = redis::pipe();
+    // Leases first: between the two no load that began before can commit.
+    pipeline.add_command(leases).add_command(values);
+    tell(&mut pipeline, shared, CHANGED, keys.iter().copied());
+    let answers = node.several(Class::Small, &pipeline, 3, limit).await;
+    let answers = answers.map_err(|miss| only(node, miss))?;
+    Ok(answers.get(1).map_or(0, count))
+}
+
+fn put(shared: &Shared, name: Vec<u8>, value: &Value) -> Cmd {
+    shared.remember_size(&name, value.bytes.len());
+    match millis(value.lasting) {
+        0 => redis::cmd("UNLINK").arg(name).take(),
+        lasting => redis::cmd("SET")
+            .arg(name)
+            .arg(&*value.bytes)
+            .arg("PX")
+            .arg(lasting)
+            .take(),
+    }
+}
+
+/// The server itself tells only of values that were there; a load may be under way of one that is not.
+fn tell<'a>(
+    pipeline: &mut Pipeline,
+    shared: &Shared,
+    what: u8,
+    keys: impl Iterator<Item = &'a [u8]>,
+) {
+    pipeline
+        .cmd("PUBLISH")
+        .arg(shared.names.channel())
+        .arg(message_of(what, keys));
+}

@@ -1,0 +1,168 @@
+//! How the servers are, and telling of it.
+
+use crate::{
+    remote::{Health, State},
+    timer,
+};
+use redis::ConnectionAddr;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Told of every change of health; of the same trouble again once a minute at most.
+pub(super) type Observer = Arc<dyn Fn(&Health) + Send + Sync>;
+
+/// What is known of every node.
+pub(super) struct Board {
+    observer: Option<Observer>,
+    /// Whether there are several, and which one is meant has to be said.
+    is_cluster: bool,
+    rows: Mutex<Rows>,
+}
+
+#[derive(Default)]
+struct Rows {
+    next: u64,
+    nodes: BTreeMap<u64, Row>,
+    /// Why it is not known which nodes there are.
+    trouble: Option<Arc<str>>,
+    told: Option<(Health, Instant)>,
+}
+
+#[derive(Default)]
+struct Row {
+    address: Option<String>,
+    state: State,
+    degraded: BTreeMap<&'static str, String>,
+}
+
+impl Board {
+    pub(super) fn new(observer: Option<Observer>, is_cluster: bool) -> Self {
+        Self {
+            observer,
+            is_cluster,
+            rows: Mutex::default(),
+        }
+    }
+
+    /// Begins a row for a node; gives the number it goes by.
+    pub(super) fn enter(&self, address: &ConnectionAddr) -> u64 {
+        let mut rows = self.rows();
+        let id = rows.next;
+        rows.next += 1;
+        let row = Row {
+            address: self.is_cluster.then(|| address.to_string()),
+            ..Row::default()
+        };
+        rows.nodes.insert(id, row);
+        id
+    }
+
+    pub(super) fn leave(&self, id: u64) {
+        let mut rows = self.rows();
+        rows.nodes.remove(&id);
+        self.tell(rows);
+    }
+
+    pub(super) fn set_state(&self, id: u64, state: State) {
+        let mut rows = self.rows();
+        if let Some(row) = rows.nodes.get_mut(&id) {
+            row.state = state;
+            self.tell(rows);
+        }
+    }
+
+    /// Notes that a capability of a node is missing, or there.
+    pub(super) fn degrade(&self, id: u64, what: &'static str, is_missing: bool, consequence: &str) {
+        let mut rows = self.rows();
+        let Some(row) = rows.nodes.get_mut(&id) else {
+            return;
+        };
+        if is_missing {
+            let words = format!("{what} is not available: {consequence}");
+            row.degraded.insert(what, words);
+        } else if row.degraded.remove(what).is_none() {
+            return;
+        }
+        self.tell(rows);
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.rows().health()
+    }
+
+    /// Tells the observer what is new; the same trouble again once a minute at most.
+    fn tell(&self, mut rows: MutexGuard<'_, Rows>) {
+        const AGAIN: Duration = Duration::from_secs(60);
+        let Some(observer) = &self.observer else {
+            return;
+        };
+        let (health, now) = (rows.health(), timer::now());
+        let is_news = |(told, at): &(Health, Instant)| *told != health || now >= *at + AGAIN;
+        if rows.told.as_ref().is_none_or(is_news) {
+            rows.told = Some((health.clone(), now));
+            drop(rows);
+            observer(&health);
+        }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows {
+    fn health(&self) -> Health {
+        let state = self.state();
+        let away = self.nodes.values().filter(|_| state == State::Up);
+        let away = away.filter_map(|row| {
+            row.away()
+                .map(|reason| format!("it is away: {reason}"))
+                .map(|words| row.says(&words))
+        });
+        let missing = self.nodes.values();
+        let missing = missing.flat_map(|row| row.degraded.values().map(|words| row.says(words)));
+        let unknown = self.trouble.iter().filter(|_| state == State::Up);
+        Health {
+            degraded: unknown
+                .map(ToString::to_string)
+                .chain(away)
+                .chain(missing)
+                .collect(),
+            state,
+        }
+    }
+
+    /// In use as long as one node is: others are only away for their own keys.
+    fn state(&self) -> State {
+        let mut rows = self.nodes.values();
+        if rows.any(|row| row.state == State::Up) {
+            return State::Up;
+        }
+        let away = |row: &Row| row.away().map(|reason| row.says(reason).into());
+        let reason = self.nodes.values().find_map(away);
+        match reason.or_else(|| self.trouble.clone()) {
+            Some(reason) => State::Down(reason),
+            None => State::Connecting,
+        }
+    }
+}
+
+impl Row {
+    fn away(&self) -> Option<&Arc<str>> {
+        match &self.state {
+            State::Down(reason) => Some(reason),
+            State::Connecting | State::Up => None,
+        }
+    }
+
+    /// The words, and of which node they are where there are several.
+    fn says(&self, words: &str) -> String {
+        match &self.address {
+            Some(address) => format!("{address}: {words}"),
+            None => words.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! One server: its connections, what is known of its time, and who keeps them.
+
+use crate::{
+    remote::{
+        Failure, ServerTime, State,
+        redis::{
+            answers::{count, page_of, time_in},
+            keeper::{self, Gate},
+            lanes::{self, Lanes, Redirect, Verdict, ask, ask_all, judge},
+            link,
+            scripts::{Step, is_unknown},
+            shared::{Class, Shared},
+            timeline::Timeline,
+        },
+    },
+    spawn::spawn,
+    timer,
+};
+use deadpool_redis::Pool;
+use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value, aio::MultiplexedConnection};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// One `SCAN` looks at so many keys, and one `UNLINK` removes as many at most.
+const BATCH: usize = 512;
+
+pub(super) struct Node {
+    pub(super) shared: Arc<Shared>,
+    /// No other node of this tier has it, also none of the same address.
+    pub(super) id: u64,
+    place: RwLock<Arc<Place>>,
+    lanes: RwLock<Option<Arc<Lanes>>>,
+    epochs: AtomicU64,
+    pub(super) gate: Gate,
+    pub(super) timeline: Timeline,
+    /// Whether its time is that of the whole tier.
+    is_clock: AtomicBool,
+    /// How often it led to another server; a link of before is none to it.
+    turns: AtomicU64,
+    read_only: Mutex<Option<Instant>>,
+    wake: Arc<Notify>,
+    keeper: Arc<AtomicBool>,
+    link: Arc<AtomicBool>,
+}
+
+/// Where a node is, and the pool of connections to there.
+pub(super) struct Place {
+    pub(super) address: ConnectionAddr,
+    pub(super) pool: Pool,
+}
+
+/// Why a node has no answer.
+#[derive(Debug)]
+pub(super) enum Miss {
+    Failed(Failure),
+    /// It says that another has the key.
+    Elsewhere(Redirect),
+}
+
+impl From<Failure> for Miss {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A script to run.
+pub(super) struct Call<'a> {
+    pub(super) class: Class,
+    pub(super) step: &'a Step,
+    pub(super) keys: &'a [&'a [u8]],
+    pub(super) args: &'a [&'a [u8]],
+    /// Whether a last argument says, by the clock of the node that runs it, until when it is wanted.
+    pub(super) is_timed: bool,
+}
+
+impl Call<'_> {
+    fn last(&self, timeline: &Timeline, limit: Duration) -> Option<String> {
+        let now = timeline.now().unwrap_or(ServerTime(u64::MAX / 2));
+        self.is_timed.then(|| now.after(limit).0.to_string())
+    }
+}
+
+impl Node {
+    /// A node at `address`. Nothing is dialled before it is [attended](Self::attend) to.
+    ///
+    /// # Errors
+    ///
+    /// Where no connection can be made to such an address.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        address: ConnectionAddr,
+    ) -> Result<Arc<Self>, RedisError> {
+        let pool = lanes::pool(&shared.settings, &address)?;
+        let id = shared.health.enter(&address);
+        Ok(Arc::new(Self {
+            shared: Arc::clone(shared),
+            id,
+            place: RwLock::new(Arc::new(Place { address, pool })),
+            lanes: RwLock::default(),
+            epochs: AtomicU64::new(0),
+            gate: Gate::default(),
+            timeline: Timeline::new(),
+            is_clock: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            read_only: Mutex::default(),
+            wake: Arc::default(),
+            keeper: Arc::default(),
+            link: Arc::default(),
+        }))
+    }
+
+    pub(super) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_clock(&self, is_clock: bool) {
+        self.is_clock.store(is_clock, Ordering::Release);
+    }
+
+    /// The server said `time` in an answer that came just now.
+    pub(super) fn heard(&self, time: ServerTime) {
+        self.timeline.heard(time);
+        if self.is_clock.load(Ordering::Acquire) {
+            self.shared.clock.heard(time);
+        }
+    }
+
+    pub(super) fn lanes(&self) -> Option<Arc<Lanes>> {
+        self.lanes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sees to it that somebody keeps the connections.
+    pub(super) fn attend(self: &Arc<Self>) {
+        let (weak, wake) = (Arc::downgrade(self), &self.wake);
+        start(&self.keeper, || {
+            keeper::keep(weak.clone(), Arc::clone(wake))
+        });
+        start(&self.link, || link::keep(weak.clone(), Arc::clone(wake)));
+    }
+
+    fn in_use(self: &Arc<Self>) -> Result<Arc<Lanes>, Failure> {
+        match self.lanes() {
+            Some(lanes) => Ok(lanes),
+            None => {
+                self.attend();
+                Err(Failure::Away)
+            }
+        }
+    }
+
+    pub(super) fn next_epoch(&self) -> u64 {
+        self.epochs.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn put_to_use(&self, lanes: Arc<Lanes>) {
+        *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = Some(lanes);
+        self.set_state(State::Up);
+        self.wake.notify_waiters();
+    }
+
+    /// Gives up the connections of `epoch`, if they are still in use.
+    fn give_up(self: &Arc<Self>, epoch: u64, reason: Arc<str>) {
+        let lanes = {
+            let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+            lanes.take_if(|lanes| lanes.epoch == epoch)
+        };
+        if let Some(lanes) = lanes {
+            self.set_state(State::Down(reason));
+            lanes.give_up();
+            self.wake.notify_waiters();
+            self.attend();
+        }
+    }
+
+    /// A replica that was promoted elsewhere: the address may lead to the new master by now. Once a
+    /// second, because a server that stays read-only can still be read.
+    fn give_up_read_only(self: &Arc<Self>, epoch: u64) {
+        let now = timer::now();
+        let mut latest = self
+            .read_only
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let lately = latest.is_some_and(|at| now < at + Duration::from_secs(1));
+        if !lately {
+            *latest = Some(now);
+            drop(latest);
+            // A replica tells of changes as well, but late.
+            self.turns.fetch_add(1, Ordering::AcqRel);
+            self.give_up(epoch, "it takes no writes (READONLY)".into());
+        }
+    }
+
+    pub(super) async fn one(
+        self: &Arc<Self>,
+        class: Class,
+        cmd: &Cmd,
+        limit: Duration,
+    ) -> Result<Value, Miss> {
+        let lanes = self.in_use()?;
+        let answer = ask(connection(&lanes, class)?, cmd, limit).await;
+        self.settle(&lanes, answer, limit)
+    }
+
+    /// The `count` answers to `pipeline`, if none of them is an error.
+    pub(super) async fn several(
+        self: &Arc<Self>,
+        class: Class,
+        pipeline: &Pipeline,
+        count: usize,
+        limit: Duration,
+    ) -> Result<Vec<Value>, Miss> {
+        let lanes = self.in_use()?;
+        let answers = ask_all(connection(&lanes, class)?, pipeline, 0, count, limit).await;
+        let sound = |answers: Vec<Value>| answers.into_iter().map(Value::extract_error).collect();
+        let answers = answers.map(|answers| answers.and_then(sound));
+        self.settle(&lanes, answers, limit)
+    }
+
+    fn settle<T>(
+        self: &Arc<Self>,
+        lanes: &Arc<Lanes>,
+        answer: Option<Result<T, RedisError>>,
+        limit: Duration,
+    ) -> Result<T, Miss> {
+        let verdict = match answer {
+            Some(Ok(answer)) => {
+                lanes.answered();
+                return Ok(answer);
+            }
+            Some(Err(error)) => judge(&error),
+            None => lanes.is_late(limit),
+        };
+        Err(self.obey(lanes, verdict))
+    }
+
+    fn obey(self: &Arc<Self>, lanes: &Lanes, verdict: Verdict) -> Miss {
+        match verdict {
+            Verdict::Keep(failure) => {
+                if failure != Failure::Late {
+                    lanes.answered();
+                }
+                Miss::Failed(failure)
+            }
+            Verdict::Elsewhere(redirect) => {
+                lanes.answered();
+                Miss::Elsewhere(redirect)
+            }
+            Verdict::Drop(failure, reason) => {
+                self.give_up(lanes.epoch, reason);
+                Miss::Failed(failure)
+            }
+            Verdict::ReadOnly(failure) => {
+                self.give_up_read_only(lanes.epoch);
+                Miss::Failed(failure)
+            }
+        }
+    }
+
+    /// Runs a script, and teaches it to the server where it has forgotten it.
+    pub(super) async fn step(
+        self: &Arc<Self>,
+        call: &Call<'_>,
+        limit: Duration,
+    ) -> Result<Value, Miss> {
+        let asked = timer::now();
+        let last = call.last(&self.timeline, limit);
+        let cmd = call.step.by_hash(call.keys, call.args, last.as_deref());
+        let answer = match self.one(call.class, &cmd, limit).await {
+            Err(Miss::Failed(failure)) if is_unknown(&failure) => {
+                let spent = timer::now().saturating_duration_since(asked);
+                let cmd = call.step.by_source(call.keys, call.args, last.as_deref());
+                self.one(call.class, &cmd, limit.saturating_sub(spent))
+                    .await
+            }
+            answer => answer,
+        }?;
+        if let Some(time) = time_in(&answer).filter(|_| call.is_timed) {
+            self.heard(time);
+        }
+        Ok(answer)
+    }
+
+    /// Removes what is named as `pattern`; says how many that were.
+    pub(super) async fn scan(
+        self: &Arc<Self>,
+        pattern: &[u8],
+        limit: Duration,
+    ) -> Result<u64, Miss> {
+        // Not a lane: long work must not stand before requests.
+        self.in_use()?;
+        let place = self.place();
+        let connection = place.pool.get().await.map_err(|_| Failure::Late)?;
+        let connection = MultiplexedConnection::clone(&connection);
+        let lanes = self.in_use()?;
+        let (mut cursor, mut removed) = (b"0".to_vec(), 0);
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(&cursor)
+                .arg("MATCH")
+                .arg(pattern)
+                .arg("COUNT")
+                .arg(BATCH);
+            let page = self.settle(&lanes, ask(connection.clone(), &scan, limit).await, limit)?;
+            let (next, names) = page_of(page).ok_or_else(|| Failure::Refused("SCAN".into()))?;
+            for batch in names.chunks(BATCH) {
+                let mut unlink = redis::cmd("UNLINK");
+                unlink.arg(batch);
+                let answer = ask(connection.clone(), &unlink, limit).await;
+                removed += count(&self.settle(&lanes, answer, limit)?);
+            }
+            if next == b"0" {
+                return Ok(removed);
+            }
+            cursor = next;
+        }
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.shared.health.set_state(self.id, state);
+    }
+
+    /// Notes that a capability is missing, or there.
+    pub(super) fn degrade(&self, what: &'static str, is_missing: bool, consequence: &str) {
+        self.shared
+            .health
+            .degrade(self.id, what, is_missing, consequence);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shared.health.leave(self.id);
+        self.wake.notify_waiters();
+    }
+}
+
+fn connection(lanes: &Lanes, class: Class) -> Result<MultiplexedConnection, Failure> {
+    match class {
+        Class::Small => lanes.small(),
+        Class::Large => lanes.large(),
+    }
+}
+
+/// Spawns a task unless it runs. When its runtime ends, the flag is taken back, and the next request
+/// starts another on its own.
+pub(super) fn start<F: Future<Output = ()> + Send + 'static>(
+    running: &Arc<AtomicBool>,
+    task: impl FnOnce() -> F,
+) {
+    struct Running(Arc<AtomicBool>);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.store(false, Ordering::Release);
+        }
+    }
+    if running.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let (guard, task) = (Running(Arc::clone(running)), task());
+    // Outside a runtime this drops the guard with the task.
+    drop(spawn(async move {
+        task.await;
+        drop(guard);
+    }));
+}

@@ -1,0 +1,76 @@
+//! What all servers of one tier have in common.
+
+use crate::remote::redis::{
+    chorus::Chorus, health::Board, names::Names, scripts::Scripts, settings::RedisSettings,
+    timeline::Timeline,
+};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const SIZES: usize = 4096;
+
+pub(super) struct Shared {
+    pub(super) settings: RedisSettings,
+    pub(super) names: Names,
+    pub(super) scripts: Scripts,
+    pub(super) chorus: Chorus,
+    pub(super) health: Board,
+    /// The one clock that the times of entries and groups are stated by.
+    pub(super) clock: Timeline,
+    /// By hash of its name, whether a value was large when it was last seen.
+    sizes: Box<[AtomicU8]>,
+}
+
+/// Which lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Small,
+    Large,
+}
+
+impl Shared {
+    pub(super) fn new(settings: RedisSettings) -> Self {
+        let is_cluster = false;
+        Self {
+            names: Names::new(&settings.prefix, is_cluster),
+            scripts: Scripts::new(),
+            chorus: Chorus::default(),
+            health: Board::new(settings.observer.clone(), is_cluster),
+            clock: Timeline::new(),
+            sizes: (0..SIZES).map(|_| AtomicU8::new(0)).collect(),
+            settings,
+        }
+    }
+
+    pub(super) fn class_of(&self, size: usize) -> Class {
+        if size > self.settings.large {
+            Class::Large
+        } else {
+            Class::Small
+        }
+    }
+
+    /// The lane on which a value is to be expected: nobody knows how large it is before it is read.
+    pub(super) fn expected(&self, name: &[u8]) -> Class {
+        match self.size_of(name).load(Ordering::Relaxed) {
+            0 => Class::Small,
+            _ => Class::Large,
+        }
+    }
+
+    pub(super) fn remember_size(&self, name: &[u8], size: usize) {
+        let large = u8::from(size > self.settings.large);
+        let known = self.size_of(name);
+        if known.load(Ordering::Relaxed) != large {
+            known.store(large, Ordering::Relaxed);
+        }
+    }
+
+    fn size_of(&self, name: &[u8]) -> &AtomicU8 {
+        let hash = name.iter().fold(0_usize, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(usize::from(*byte))
+        });
+        self.sizes
+            .get(hash % SIZES)
+            .expect("the index is taken modulo the number of sizes")
+    }
+}
