@@ -94,6 +94,12 @@ impl Server {
         unreachable!("redis-server does not answer: {log}");
     }
 
+    /// Whether it was started, and not killed since.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Its port, the same after a restart.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -190,10 +196,17 @@ fn path(path: &Path) -> &str {
         .expect("the temporary directory has a plain name")
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that nobody listens on at this moment. There is one that is 10,000 higher as well, which is where
+/// nodes of a cluster meet.
 #[must_use]
 pub fn free_port() -> u16 {
     let bound =
         || -> io::Result<u16> { Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port()) };
-    bound().expect("there is a free port")
+    let mut ports = std::iter::repeat_with(|| bound().expect("there is a free port"));
+    ports
+        .find(|port| {
+            let bus = port.checked_add(10_000);
+            bus.is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok())
+        })
+        .expect("the ports do not end")
 }

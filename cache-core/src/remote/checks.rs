@@ -263,9 +263,8 @@ pub async fn a_group_that_is_not_known_is_not_valid(remote: &Arc<dyn Remote>) {
         joined.iter().all(|version| *version < born),
         "the first member is valid"
     );
-    let again = remote
-        .join_groups(&[&known], born.after(MINUTE), MINUTE, LIMIT)
-        .await;
+    let second = granted(take(remote, &key("second"), Token::new(), MINUTE).await);
+    let again = remote.join_groups(&[&known], second, MINUTE, LIMIT).await;
     assert_eq!(
         again.as_ref(),
         Ok(&joined),

@@ -344,8 +344,8 @@ impl Health {
     }
 }
 
-/// The remote tier that `url` names, by its scheme: `redis://`, `rediss://` (TLS), `redis+unix://`
-/// and `unix://`, with the feature `redis`.
+/// The remote tier that `url` names, by its scheme: `redis://`, `rediss://` (TLS), `redis+unix://`,
+/// `unix://` and `redis+sentinel://`, with the feature `redis`; `redis+cluster://` with `redis-cluster`.
 ///
 /// Nothing is dialled: what cannot be reached shows in [`Remote::health`].
 ///
@@ -355,10 +355,13 @@ impl Health {
 /// that cannot be read; the URL itself, which may hold a password, is not shown.
 pub fn from_url(url: &str) -> Result<Arc<dyn Remote>, Error> {
     let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
-    match scheme {
-        "redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "unix" => by_redis(url),
+    // Before the plus how it is spoken to, after it how servers belong together.
+    match scheme.split_once('+').unwrap_or((scheme, "")) {
+        ("redis" | "rediss" | "valkey" | "valkeys", "" | "cluster" | "sentinel")
+        | ("redis", "unix")
+        | ("unix", "") => by_redis(url),
         _ => Err(Error::config(
-            "the URL of the remote tier has an unknown scheme; accepted are redis://, rediss://, redis+unix://, valkey:// and valkeys://",
+            "the URL of the remote tier has an unknown scheme; accepted are redis://, rediss://, redis+unix://, redis+sentinel://, redis+cluster://, valkey:// and valkeys://",
         )),
     }
 }

@@ -11,6 +11,7 @@
     reason = "tests spawn callers, read the clock, and fail by panicking"
 )]
 
+mod cluster;
 mod coherence;
 mod faults;
 mod fleet;

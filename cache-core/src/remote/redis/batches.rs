@@ -1,10 +1,13 @@
 //! Many keys at once.
 
+#[cfg(feature = "redis-cluster")]
+use crate::remote::redis::cluster::{Cluster, Unit};
 use crate::remote::{
     Failure, Found, Value,
     redis::{
         CHANGED, Inner, WOKEN,
         answers::count,
+        lanes::Manner,
         message_of, millis,
         node::Node,
         servers::{Servers, only},
@@ -25,6 +28,8 @@ impl Inner {
         }
         let answers = match &self.servers {
             Servers::One(node) => get_all(node, keys, limit).await?,
+            #[cfg(feature = "redis-cluster")]
+            Servers::Many(cluster) => cluster.get_all(keys, limit).await?,
         };
         answers
             .into_iter()
@@ -46,6 +51,8 @@ impl Inner {
         }
         match &self.servers {
             Servers::One(node) => put_all(node, values, limit).await,
+            #[cfg(feature = "redis-cluster")]
+            Servers::Many(cluster) => cluster.put_all(values, limit).await,
         }
     }
 
@@ -55,8 +62,98 @@ impl Inner {
         }
         match &self.servers {
             Servers::One(node) => remove_all(node, keys, limit).await,
+            #[cfg(feature = "redis-cluster")]
+            Servers::Many(cluster) => cluster.remove_all(keys, limit).await,
         }
     }
+}
+
+/// The commands of a cluster: those of one key are in one slot, and no others need be.
+#[cfg(feature = "redis-cluster")]
+impl Cluster {
+    /// What is away is missing; only where everything is does all fail.
+    async fn get_all(
+        self: &Arc<Self>,
+        keys: &[&[u8]],
+        limit: Duration,
+    ) -> Result<Vec<redis::Value>, Failure> {
+        let unit = |key: &&[u8]| {
+            let name = self.shared().names.value(key);
+            let commands = vec![redis::cmd("GET").arg(&name).take()];
+            Unit { name, commands }
+        };
+        let units: Vec<Unit> = keys.iter().map(unit).collect();
+        let answers = self.all(Class::Large, &units, |_, _| (), limit).await;
+        if let Some(failure) = all_failed(&answers) {
+            return Err(failure);
+        }
+        let value = |answer: Result<Vec<redis::Value>, Failure>| {
+            let value = answer.ok().and_then(|mut values| values.pop());
+            value.unwrap_or(redis::Value::Nil)
+        };
+        Ok(answers.into_iter().map(value).collect())
+    }
+
+    async fn put_all(
+        self: &Arc<Self>,
+        values: &[(&[u8], Value)],
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let unit = |(key, value): &(&[u8], Value)| {
+            let name = self.shared().names.of(key)?;
+            let lease = redis::cmd("UNLINK").arg(name.lease).take();
+            let put = put(self.shared(), name.value.clone(), value);
+            Ok(Unit {
+                name: name.value,
+                commands: vec![lease, put],
+            })
+        };
+        let units = values.iter().map(unit).collect::<Result<Vec<_>, _>>()?;
+        let class = class_of(self.shared(), values);
+        let close = |pipeline: &mut Pipeline, places: &[usize]| {
+            let keys = places.iter().filter_map(|place| values.get(*place));
+            tell(pipeline, self.shared(), WOKEN, keys.map(|(key, _)| *key));
+        };
+        let answers = self.all(class, &units, close, limit).await;
+        answers
+            .into_iter()
+            .try_for_each(|answer| answer.map(|_| ()))
+    }
+
+    async fn remove_all(self: &Arc<Self>, keys: &[&[u8]], limit: Duration) -> Result<u64, Failure> {
+        let unit = |key: &&[u8]| {
+            let name = self.shared().names.of(key)?;
+            let unlink = |name: &[u8]| redis::cmd("UNLINK").arg(name).take();
+            Ok(Unit {
+                commands: vec![unlink(&name.lease), unlink(&name.value)],
+                name: name.value,
+            })
+        };
+        let units = keys.iter().map(unit).collect::<Result<Vec<_>, _>>()?;
+        let close = |pipeline: &mut Pipeline, places: &[usize]| {
+            let keys = places.iter().filter_map(|place| keys.get(*place));
+            tell(pipeline, self.shared(), CHANGED, keys.copied());
+        };
+        let answers = self.all(Class::Small, &units, close, limit).await;
+        let removed = |answer: Result<Vec<redis::Value>, Failure>| {
+            answer.map(|counts| counts.last().map_or(0, count))
+        };
+        answers.into_iter().map(removed).sum()
+    }
+}
+
+/// Why, where not one of them is well.
+#[cfg(feature = "redis-cluster")]
+fn all_failed<T>(answers: &[Result<T, Failure>]) -> Option<Failure> {
+    let failures = || answers.iter().filter_map(|answer| answer.as_ref().err());
+    failures()
+        .next()
+        .filter(|_| failures().count() == answers.len())
+        .cloned()
+}
+
+fn class_of(shared: &Shared, values: &[(&[u8], Value)]) -> Class {
+    shared.class_of(values.iter().map(|(_, value)| value.bytes.len()).sum())
 }
 
 /// The commands of one server, which may name any keys together.
@@ -69,7 +166,7 @@ async fn get_all(
     for key in keys {
         get.arg(node.shared.names.value(key));
     }
-    let answer = node.one(Class::Large, &get, limit).await;
+    let answer = node.one(Class::Large, &get, Manner::Plain, limit).await;
     match answer.map_err(|miss| only(node, miss))? {
         redis::Value::Array(answers) if answers.len() == keys.len() => Ok(answers),
         _ => Err(Failure::Refused("MGET".into())),
@@ -97,7 +194,7 @@ async fn put_all(
         WOKEN,
         values.iter().map(|(key, _)| *key),
     );
-    let class = shared.class_of(values.iter().map(|(_, value)| value.bytes.len()).sum());
+    let class = class_of(shared, values);
     let count = values.len() + 2;
     let answers = node.several(class, &pipeline, count, limit).await;
     answers.map(|_| ()).map_err(|miss| only(node, miss))

@@ -4,7 +4,6 @@ use crate::{
     remote::{Health, State},
     timer,
 };
-use redis::ConnectionAddr;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -48,12 +47,12 @@ impl Board {
     }
 
     /// Begins a row for a node; gives the number it goes by.
-    pub(super) fn enter(&self, address: &ConnectionAddr) -> u64 {
+    pub(super) fn enter(&self, address: Option<String>) -> u64 {
         let mut rows = self.rows();
         let id = rows.next;
         rows.next += 1;
         let row = Row {
-            address: self.is_cluster.then(|| address.to_string()),
+            address: address.filter(|_| self.is_cluster),
             ..Row::default()
         };
         rows.nodes.insert(id, row);
@@ -87,6 +86,16 @@ impl Board {
             return;
         }
         self.tell(rows);
+    }
+
+    /// Notes why it is not known which nodes there are, or that it is.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn set_trouble(&self, trouble: Option<Arc<str>>) {
+        let mut rows = self.rows();
+        if rows.trouble != trouble {
+            rows.trouble = trouble;
+            self.tell(rows);
+        }
     }
 
     pub(super) fn health(&self) -> Health {
@@ -164,5 +173,48 @@ impl Row {
             Some(address) => format!("{address}: {words}"),
             None => words.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_is_not_named() {
+        let board = Board::new(None, false);
+        let id = board.enter(Some("a:1".to_owned()));
+        assert_eq!(board.health().state, State::Connecting);
+        board.set_state(id, State::Down("why".into()));
+        assert_eq!(board.health().state, State::Down("why".into()));
+        board.set_state(id, State::Up);
+        board.degrade(id, "EVAL", true, "that is bad");
+        assert_eq!(
+            board.health().degraded,
+            ["EVAL is not available: that is bad"]
+        );
+        board.degrade(id, "EVAL", false, "");
+        assert_eq!(board.health().degraded, Vec::<String>::new());
+    }
+
+    #[test]
+    fn of_several_the_one_that_is_away_is_named() {
+        let told = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&told);
+        let board = Board::new(Some(Arc::new(move |_| *count.lock().unwrap() += 1)), true);
+        let [a, b] = ["a:1", "b:2"].map(|name| board.enter(Some(name.to_owned())));
+        board.set_state(a, State::Down("why".into()));
+        assert_eq!(board.health().state, State::Down("a:1: why".into()));
+        board.set_state(b, State::Up);
+        let health = board.health();
+        assert!(health.is_up(), "what the other has is there");
+        assert_eq!(health.degraded, ["a:1: it is away: why"]);
+        board.degrade(b, "tracking", true, "too bad");
+        board.leave(a);
+        assert_eq!(
+            board.health().degraded,
+            ["b:2: tracking is not available: too bad"]
+        );
+        assert_eq!(*told.lock().unwrap(), 4, "of each change once");
     }
 }

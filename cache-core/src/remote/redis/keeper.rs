@@ -103,7 +103,7 @@ pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
 }
 
 /// Full jitter: anything up to a limit that doubles to its longest.
-fn pause_after(failures: u32, is_refusal: bool) -> Duration {
+pub(super) fn pause_after(failures: u32, is_refusal: bool) -> Duration {
     let limit = Duration::from_millis(50)
         .saturating_mul(2_u32.saturating_pow(failures.min(10)))
         .min(LONGEST_PAUSE);
@@ -116,9 +116,9 @@ fn pause_after(failures: u32, is_refusal: bool) -> Duration {
 }
 
 /// Why an attempt failed.
-struct Trouble {
-    reason: Arc<str>,
-    is_refusal: bool,
+pub(super) struct Trouble {
+    pub(super) reason: Arc<str>,
+    pub(super) is_refusal: bool,
 }
 
 impl From<&RedisError> for Trouble {
@@ -133,16 +133,29 @@ impl From<&RedisError> for Trouble {
 }
 
 impl Trouble {
-    fn slow() -> Self {
+    pub(super) fn slow() -> Self {
+        Self::of("it does not answer in time")
+    }
+
+    pub(super) fn of(words: &str) -> Self {
         Self {
-            reason: "it does not answer in time".into(),
+            reason: words.into(),
             is_refusal: false,
+        }
+    }
+
+    /// The same, and of whom it is said.
+    pub(super) fn at(self, whom: &str) -> Self {
+        Self {
+            reason: format!("{whom}{}", self.reason).into(),
+            ..self
         }
     }
 }
 
 /// Dials the first lane, probes it, puts it to use, and dials the others.
 async fn dial(node: &Arc<Node>) -> Result<(), Trouble> {
+    node.find().await?;
     let first = checkout(node).await?;
     if let Err(trouble) = probe(node, &first).await {
         drop(Connection::take(first));
@@ -162,7 +175,8 @@ async fn dial(node: &Arc<Node>) -> Result<(), Trouble> {
 }
 
 async fn checkout(node: &Node) -> Result<Connection, Trouble> {
-    node.place().pool.get().await.map_err(|error| match error {
+    let place = node.place().ok_or_else(Trouble::slow)?;
+    place.pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => Trouble::from(&error),
         _ => Trouble::slow(),
     })

@@ -84,6 +84,24 @@ impl Redirect {
     pub(super) fn code(&self) -> &'static str {
         if self.is_asking { "ASK" } else { "MOVED" }
     }
+
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn manner(&self) -> Manner {
+        if self.is_asking {
+            Manner::Asking
+        } else {
+            Manner::Plain
+        }
+    }
+}
+
+/// How a question is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    Plain,
+    /// To the node that a key is on its way to.
+    #[cfg(feature = "redis-cluster")]
+    Asking,
 }
 
 impl Lanes {
@@ -145,6 +163,35 @@ impl Lanes {
         let large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
         large.iter().for_each(Lane::give_up);
     }
+}
+
+/// Sends one command and waits for its answer.
+#[cfg(feature = "redis-cluster")]
+pub(super) async fn ask_as(
+    manner: Manner,
+    connection: MultiplexedConnection,
+    cmd: &Cmd,
+    limit: Duration,
+) -> Option<Result<Value, RedisError>> {
+    if manner == Manner::Plain {
+        return ask(connection, cmd, limit).await;
+    }
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("ASKING").add_command(cmd.clone());
+    let answers = ask_all(connection, &pipeline, 1, 1, limit).await?;
+    let answer = answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil));
+    Some(answer.and_then(Value::extract_error))
+}
+
+/// As [`ask_as`], where there are no clusters.
+#[cfg(not(feature = "redis-cluster"))]
+pub(super) async fn ask_as(
+    _: Manner,
+    connection: MultiplexedConnection,
+    cmd: &Cmd,
+    limit: Duration,
+) -> Option<Result<Value, RedisError>> {
+    ask(connection, cmd, limit).await
 }
 
 /// Sends one command and waits for its answer.

@@ -12,7 +12,7 @@ use crate::{
             answers::server_time,
             lanes::{ask, reason},
             names::Meaning,
-            node::Node,
+            node::{Node, Place},
         },
     },
     timer,
@@ -38,10 +38,13 @@ pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
             return;
         };
         let woken = wake.notified();
+        // Before the place: a link to where it was before is not mistaken for one to where it is.
+        let turn = strong.turns();
         // The lanes are dialled first: while the server is away that is the one attempt there is.
-        if strong.lanes().is_some() {
-            let (broken, turn) = (Arc::new(Notify::new()), strong.turns());
-            match strong.gate.pass(dial(&strong, &broken)).await {
+        let place = strong.place().filter(|_| strong.lanes().is_some());
+        if let Some(place) = place {
+            let broken = Arc::new(Notify::new());
+            match strong.gate.pass(dial(&strong, &place, &broken)).await {
                 Ok(link) => {
                     strong.degrade("tracking", false, "");
                     drop(strong);
@@ -63,9 +66,13 @@ pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
     }
 }
 
-async fn dial(node: &Arc<Node>, broken: &Arc<Notify>) -> Result<MultiplexedConnection, RedisError> {
+async fn dial(
+    node: &Arc<Node>,
+    place: &Place,
+    broken: &Arc<Notify>,
+) -> Result<MultiplexedConnection, RedisError> {
     let settings = &node.shared.settings;
-    let client = Client::open(settings.info(&node.place().address, ProtocolVersion::RESP3))?;
+    let client = Client::open(settings.info(&place.address, ProtocolVersion::RESP3))?;
     let config = settings
         .lane_config()
         .set_response_timeout(Some(settings.connect))

@@ -20,9 +20,12 @@
 //! is missing shows in [`Health::degraded`]; the rest works. Nothing but keys of the prefix and their
 //! leases is touched; neither `KEYS` nor `FLUSHDB` is ever used.
 
+mod address;
 mod answers;
 mod batches;
 mod chorus;
+#[cfg(feature = "redis-cluster")]
+mod cluster;
 mod health;
 mod keeper;
 mod lanes;
@@ -30,9 +33,12 @@ mod link;
 mod names;
 mod node;
 mod scripts;
+mod sentinel;
 mod servers;
 mod settings;
 mod shared;
+#[cfg(any(test, feature = "redis-cluster"))]
+mod slots;
 mod timeline;
 
 pub use settings::RedisSettings;
@@ -44,7 +50,7 @@ use crate::{
         Ask, Failure, Found, Health, Leased, Remote, ServerTime, Token, Value, Watcher, Work,
     },
 };
-use answers::{leased, version};
+use answers::{count, leased, version};
 use bytes::Bytes;
 use link::{CHANGED, WOKEN, message_of};
 use names::Name;
@@ -133,6 +139,15 @@ impl Inner {
         self.servers.step(&call, limit).await
     }
 
+    /// When a load was born whose lease is asked for now; `None` where the server that grants it says so
+    /// itself.
+    fn born(&self) -> Result<Option<ServerTime>, Failure> {
+        if !self.shared.settings.is_cluster() {
+            return Ok(None);
+        }
+        self.shared.clock.earliest().ok_or(Failure::Away).map(Some)
+    }
+
     /// A value as it was found, if there was one.
     fn found(&self, answer: redis::Value) -> Result<Option<Found>, Failure> {
         let redis::Value::BulkString(bytes) = answer else {
@@ -190,7 +205,9 @@ impl Remote for Redis {
                 args: &[asked.token.as_bytes(), lasting.as_bytes(), asked.seen],
                 is_timed: true,
             };
-            leased(servers.step(&call, limit).await?, None)
+            // Before it is asked for: a load is born no later than its lease is granted.
+            let at = self.0.born()?;
+            leased(servers.step(&call, limit).await?, at)
         })
     }
 
@@ -355,13 +372,15 @@ impl Remote for Redis {
                 .iter()
                 .map(|name| inner.shared.names.group(name))
                 .collect();
-            let keys: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+            let latest = std::iter::once(inner.shared.names.born());
+            let keys: Vec<&[u8]> = names.iter().map(Vec::as_slice).chain(latest).collect();
             let before = born.0.saturating_sub(1).to_string();
             let kept = positive_millis(lasting.saturating_add(GROUP_KEPT));
-            let args = [before.as_bytes(), kept.as_bytes()];
+            let born = born.0.to_string();
+            let args = [before.as_bytes(), kept.as_bytes(), born.as_bytes()];
             let step = &inner.shared.scripts.join_groups;
             match inner.step(Class::Small, step, &keys, &args, limit).await? {
-                redis::Value::Array(versions) if versions.len() == keys.len() => {
+                redis::Value::Array(versions) if versions.len() == names.len() => {
                     // What is no number is nobody's version: no entry is valid under it.
                     let known = |answer| version(answer).unwrap_or(ServerTime(u64::MAX));
                     Ok(versions.iter().map(known).collect())
@@ -377,9 +396,13 @@ impl Remote for Redis {
             let key = inner.shared.names.group(name);
             let kept = positive_millis(GROUP_KEPT);
             let step = &inner.shared.scripts.invalidate_group;
-            let (keys, args) = ([key.as_slice()], [kept.as_bytes()]);
-            let answer = inner.step(Class::Small, step, &keys, &args, limit).await;
-            answer.map(|_| ())
+            let keys = [key.as_slice(), inner.shared.names.born()];
+            let args = [kept.as_bytes()];
+            let now = inner.step(Class::Small, step, &keys, &args, limit).await?;
+            // What is loaded from now on is born later than that.
+            let now = ServerTime(count(&now).saturating_add(1));
+            inner.shared.clock.heard(now);
+            Ok(())
         })
     }
 

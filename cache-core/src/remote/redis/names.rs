@@ -5,6 +5,8 @@
 //! | `<prefix><key>` | a value |
 //! | `lease:{<prefix><key>}` | its lease, in the same slot of a cluster, and not under the prefix that is tracked |
 //! | `<prefix>%g:<group>` | the version of a group |
+//! | `<prefix>%g{<prefix>}:<group>` | the same in a cluster, where all of them are in one slot |
+//! | `lease:{<prefix>}%born` | when the latest entry of a group was born, in the slot of the groups |
 //! | `<prefix>%wake` | the channel that ends of leases are told on |
 //!
 //! No key begins with `%g` or `%wake`: keys write a percent sign as `%25`.
@@ -15,9 +17,11 @@ use crate::remote::{Failure, MAX_KEY};
 pub(super) struct Names {
     prefix: Box<[u8]>,
     channel: Box<[u8]>,
+    /// What the names of groups go on with after the prefix.
+    group: Box<[u8]>,
+    born: Box<[u8]>,
 }
 
-const GROUP: &[u8] = b"%g:";
 const LEASE: &[u8] = b"lease:";
 
 /// The names of one key.
@@ -36,10 +40,17 @@ pub(super) enum Meaning<'a> {
 }
 
 impl Names {
-    pub(super) fn new(prefix: &str, _is_cluster: bool) -> Self {
+    pub(super) fn new(prefix: &str, is_cluster: bool) -> Self {
+        let group = if is_cluster {
+            format!("%g{{{prefix}}}:")
+        } else {
+            "%g:".to_owned()
+        };
         Self {
             prefix: prefix.as_bytes().into(),
             channel: [prefix.as_bytes(), b"%wake"].concat().into(),
+            group: group.into_bytes().into(),
+            born: format!("lease:{{{prefix}}}%born").into_bytes().into(),
         }
     }
 
@@ -72,14 +83,18 @@ impl Names {
     }
 
     pub(super) fn group(&self, name: &str) -> Vec<u8> {
-        [&self.prefix, GROUP, name.as_bytes()].concat()
+        [&self.prefix, &self.group, name.as_bytes()].concat()
+    }
+
+    pub(super) fn born(&self) -> &[u8] {
+        &self.born
     }
 
     pub(super) fn meaning<'a>(&self, name: &'a [u8]) -> Meaning<'a> {
         let Some(rest) = name.strip_prefix(&*self.prefix) else {
             return Meaning::Nothing;
         };
-        match rest.strip_prefix(GROUP).map(str::from_utf8) {
+        match rest.strip_prefix(&*self.group).map(str::from_utf8) {
             Some(Ok(group)) => Meaning::Group(group),
             Some(Err(_)) => Meaning::Nothing,
             None => Meaning::Key(rest),
@@ -119,31 +134,10 @@ fn escaped(literal: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Of a cluster's 16,384: CRC16 (XMODEM) of the tag, or of all.
-    fn slot(name: &[u8]) -> u16 {
-        let tag = name.iter().position(|byte| *byte == b'{').and_then(|open| {
-            let rest = &name[open + 1..];
-            let close = rest.iter().position(|byte| *byte == b'}')?;
-            (close > 0).then(|| &rest[..close])
-        });
-        let mut crc = 0_u16;
-        for byte in tag.unwrap_or(name) {
-            crc ^= u16::from(*byte) << 8;
-            for _ in 0..8 {
-                crc = if crc & 0x8000 == 0 {
-                    crc << 1
-                } else {
-                    crc << 1 ^ 0x1021
-                };
-            }
-        }
-        crc % 16384
-    }
+    use crate::remote::redis::slots::slot_of;
 
     #[test]
     fn rds_13_a_value_and_its_lease_are_in_one_slot() {
-        assert_eq!(slot(b"123456789"), 12739, "as the specification says");
         let names = Names::new("app:", false);
         for key in [
             "users:42",
@@ -152,7 +146,7 @@ mod tests {
             "{d41d8cd9}:v:7",
         ] {
             let name = names.of(key.as_bytes()).unwrap();
-            assert_eq!(slot(&name.value), slot(&name.lease), "{key}");
+            assert_eq!(slot_of(&name.value), slot_of(&name.lease), "{key}");
             assert!(
                 !name.lease.starts_with(names.prefix()),
                 "leases are not tracked"
@@ -161,6 +155,18 @@ mod tests {
         for key in ["a}b", "a{b", "{}a", "}{", "{a}{b}", "{{a}}"] {
             assert!(names.of(key.as_bytes()).is_err(), "{key}");
         }
+    }
+
+    #[test]
+    fn rds_13_all_groups_of_a_prefix_are_in_one_slot_of_a_cluster() {
+        let names = Names::new("app:", true);
+        for group in ["a", "team 7", "{b}", "}{"] {
+            let name = names.group(group);
+            assert_eq!(slot_of(&name), slot_of(names.born()), "{group}");
+            assert!(name.starts_with(names.prefix()), "groups are tracked");
+            assert_eq!(names.meaning(&name), Meaning::Group(group));
+        }
+        assert!(!names.born().starts_with(names.prefix()));
     }
 
     #[test]

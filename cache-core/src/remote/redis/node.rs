@@ -4,11 +4,13 @@ use crate::{
     remote::{
         Failure, ServerTime, State,
         redis::{
+            address::Layout,
             answers::{count, page_of, time_in},
-            keeper::{self, Gate},
-            lanes::{self, Lanes, Redirect, Verdict, ask, ask_all, judge},
+            keeper::{self, Gate, Trouble},
+            lanes::{self, Lanes, Manner, Redirect, Verdict, ask, ask_all, ask_as, judge},
             link,
             scripts::{Step, is_unknown},
+            sentinel,
             shared::{Class, Shared},
             timeline::Timeline,
         },
@@ -21,7 +23,7 @@ use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value, aio::MultiplexedCo
 use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -34,7 +36,9 @@ pub(super) struct Node {
     pub(super) shared: Arc<Shared>,
     /// No other node of this tier has it, also none of the same address.
     pub(super) id: u64,
-    place: RwLock<Arc<Place>>,
+    source: Source,
+    /// `None` before it was found.
+    place: RwLock<Option<Arc<Place>>>,
     lanes: RwLock<Option<Arc<Lanes>>>,
     epochs: AtomicU64,
     pub(super) gate: Gate,
@@ -49,14 +53,28 @@ pub(super) struct Node {
     link: Arc<AtomicBool>,
 }
 
+/// How a node is found.
+pub(super) enum Source {
+    At(ConnectionAddr),
+    /// By the sentinels, of whom the one to ask first is counted here.
+    Sentinels(AtomicUsize),
+}
+
 /// Where a node is, and the pool of connections to there.
 pub(super) struct Place {
     pub(super) address: ConnectionAddr,
     pub(super) pool: Pool,
 }
 
+impl Place {
+    fn new(shared: &Shared, address: ConnectionAddr) -> Result<Arc<Self>, RedisError> {
+        let pool = lanes::pool(&shared.settings, &address)?;
+        Ok(Arc::new(Self { address, pool }))
+    }
+}
+
 /// Why a node has no answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Miss {
     Failed(Failure),
     /// It says that another has the key.
@@ -67,6 +85,15 @@ impl From<Failure> for Miss {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
+}
+
+/// What a walk over all names of a node came to.
+#[derive(Default)]
+pub(super) struct Walked {
+    pub(super) removed: u64,
+    /// Listed here, and moved before they could be removed.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) elsewhere: Vec<Vec<u8>>,
 }
 
 /// A script to run.
@@ -87,21 +114,23 @@ impl Call<'_> {
 }
 
 impl Node {
-    /// A node at `address`. Nothing is dialled before it is [attended](Self::attend) to.
+    /// A node that is found by `source`. Nothing is dialled before it is [attended](Self::attend) to.
     ///
     /// # Errors
     ///
     /// Where no connection can be made to such an address.
-    pub(super) fn new(
-        shared: &Arc<Shared>,
-        address: ConnectionAddr,
-    ) -> Result<Arc<Self>, RedisError> {
-        let pool = lanes::pool(&shared.settings, &address)?;
-        let id = shared.health.enter(&address);
+    pub(super) fn new(shared: &Arc<Shared>, source: Source) -> Result<Arc<Self>, RedisError> {
+        let place = match &source {
+            Source::At(address) => Some(Place::new(shared, address.clone())?),
+            Source::Sentinels(_) => None,
+        };
+        let address = place.as_ref().map(|place| place.address.to_string());
+        let id = shared.health.enter(address);
         Ok(Arc::new(Self {
             shared: Arc::clone(shared),
             id,
-            place: RwLock::new(Arc::new(Place { address, pool })),
+            source,
+            place: RwLock::new(place),
             lanes: RwLock::default(),
             epochs: AtomicU64::new(0),
             gate: Gate::default(),
@@ -115,8 +144,36 @@ impl Node {
         }))
     }
 
-    pub(super) fn place(&self) -> Arc<Place> {
-        Arc::clone(&self.place.read().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn place(&self) -> Option<Arc<Place>> {
+        self.place
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sees to it that its place is where it is now.
+    pub(super) async fn find(&self) -> Result<(), Trouble> {
+        let (
+            Source::Sentinels(count),
+            Layout::Sentinel {
+                sentinels,
+                service,
+                password,
+            },
+        ) = (&self.source, &self.shared.settings.layout)
+        else {
+            return Ok(());
+        };
+        let first = count.fetch_add(1, Ordering::Relaxed);
+        let settings = &self.shared.settings;
+        let address =
+            sentinel::master(settings, sentinels, service, password.as_deref(), first).await?;
+        if self.place().is_none_or(|place| place.address != address) {
+            let place = Place::new(&self.shared, address).map_err(|error| Trouble::from(&error))?;
+            *self.place.write().unwrap_or_else(PoisonError::into_inner) = Some(place);
+            self.turns.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(())
     }
 
     pub(super) fn turns(&self) -> u64 {
@@ -181,6 +238,7 @@ impl Node {
             self.set_state(State::Down(reason));
             lanes.give_up();
             self.wake.notify_waiters();
+            self.shared.news.notify_one();
             self.attend();
         }
     }
@@ -207,10 +265,11 @@ impl Node {
         self: &Arc<Self>,
         class: Class,
         cmd: &Cmd,
+        manner: Manner,
         limit: Duration,
     ) -> Result<Value, Miss> {
         let lanes = self.in_use()?;
-        let answer = ask(connection(&lanes, class)?, cmd, limit).await;
+        let answer = ask_as(manner, connection(&lanes, class)?, cmd, limit).await;
         self.settle(&lanes, answer, limit)
     }
 
@@ -227,6 +286,36 @@ impl Node {
         let sound = |answers: Vec<Value>| answers.into_iter().map(Value::extract_error).collect();
         let answers = answers.map(|answers| answers.and_then(sound));
         self.settle(&lanes, answers, limit)
+    }
+
+    /// Each answer to `pipeline`, for itself.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) async fn each(
+        self: &Arc<Self>,
+        class: Class,
+        pipeline: &Pipeline,
+        limit: Duration,
+    ) -> Result<Vec<Result<Value, Miss>>, Miss> {
+        let lanes = self.in_use()?;
+        let connection = connection(&lanes, class)?;
+        self.each_of(&lanes, connection, pipeline, limit).await
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    async fn each_of(
+        self: &Arc<Self>,
+        lanes: &Arc<Lanes>,
+        connection: MultiplexedConnection,
+        pipeline: &Pipeline,
+        limit: Duration,
+    ) -> Result<Vec<Result<Value, Miss>>, Miss> {
+        let answers = ask_all(connection, pipeline, 0, pipeline.len(), limit).await;
+        let answers = self.settle(lanes, answers, limit)?;
+        let judged = |answer: Value| {
+            let answer = answer.extract_error();
+            answer.map_err(|error| self.obey(lanes, judge(&error)))
+        };
+        Ok(answers.into_iter().map(judged).collect())
     }
 
     fn settle<T>(
@@ -273,17 +362,18 @@ impl Node {
     pub(super) async fn step(
         self: &Arc<Self>,
         call: &Call<'_>,
+        manner: Manner,
         limit: Duration,
     ) -> Result<Value, Miss> {
         let asked = timer::now();
         let last = call.last(&self.timeline, limit);
         let cmd = call.step.by_hash(call.keys, call.args, last.as_deref());
-        let answer = match self.one(call.class, &cmd, limit).await {
+        let answer = match self.one(call.class, &cmd, manner, limit).await {
             Err(Miss::Failed(failure)) if is_unknown(&failure) => {
                 let spent = timer::now().saturating_duration_since(asked);
                 let cmd = call.step.by_source(call.keys, call.args, last.as_deref());
-                self.one(call.class, &cmd, limit.saturating_sub(spent))
-                    .await
+                let left = limit.saturating_sub(spent);
+                self.one(call.class, &cmd, manner, left).await
             }
             answer => answer,
         }?;
@@ -293,19 +383,19 @@ impl Node {
         Ok(answer)
     }
 
-    /// Removes what is named as `pattern`; says how many that were.
-    pub(super) async fn scan(
+    /// Removes what is named as `pattern`.
+    pub(super) async fn walk(
         self: &Arc<Self>,
         pattern: &[u8],
         limit: Duration,
-    ) -> Result<u64, Miss> {
+    ) -> Result<Walked, Miss> {
         // Not a lane: long work must not stand before requests.
         self.in_use()?;
-        let place = self.place();
+        let place = self.place().ok_or(Failure::Away)?;
         let connection = place.pool.get().await.map_err(|_| Failure::Late)?;
         let connection = MultiplexedConnection::clone(&connection);
         let lanes = self.in_use()?;
-        let (mut cursor, mut removed) = (b"0".to_vec(), 0);
+        let (mut cursor, mut walked) = (b"0".to_vec(), Walked::default());
         loop {
             let mut scan = redis::cmd("SCAN");
             scan.arg(&cursor)
@@ -316,16 +406,46 @@ impl Node {
             let page = self.settle(&lanes, ask(connection.clone(), &scan, limit).await, limit)?;
             let (next, names) = page_of(page).ok_or_else(|| Failure::Refused("SCAN".into()))?;
             for batch in names.chunks(BATCH) {
-                let mut unlink = redis::cmd("UNLINK");
-                unlink.arg(batch);
-                let answer = ask(connection.clone(), &unlink, limit).await;
-                removed += count(&self.settle(&lanes, answer, limit)?);
+                self.unlink(&lanes, &connection, batch, &mut walked, limit)
+                    .await?;
             }
             if next == b"0" {
-                return Ok(removed);
+                return Ok(walked);
             }
             cursor = next;
         }
+    }
+
+    async fn unlink(
+        self: &Arc<Self>,
+        lanes: &Arc<Lanes>,
+        connection: &MultiplexedConnection,
+        names: &[Vec<u8>],
+        walked: &mut Walked,
+        limit: Duration,
+    ) -> Result<(), Miss> {
+        #[cfg(feature = "redis-cluster")]
+        if self.shared.settings.is_cluster() {
+            // One command may name what is in one slot alone.
+            let mut pipeline = redis::pipe();
+            for name in names {
+                pipeline.cmd("UNLINK").arg(name);
+            }
+            let answers = self.each_of(lanes, connection.clone(), &pipeline, limit);
+            for (name, answer) in names.iter().zip(answers.await?) {
+                match answer {
+                    Ok(answer) => walked.removed += count(&answer),
+                    Err(Miss::Elsewhere(_)) => walked.elsewhere.push(name.clone()),
+                    Err(miss) => return Err(miss),
+                }
+            }
+            return Ok(());
+        }
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(names);
+        let answer = ask(connection.clone(), &unlink, limit).await;
+        walked.removed += count(&self.settle(lanes, answer, limit)?);
+        Ok(())
     }
 
     pub(super) fn set_state(&self, state: State) {

@@ -93,33 +93,46 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 ";
 
-/// Keys: groups. Arguments: the version of a new one, milliseconds to keep it. One is kept longer
-/// only when less than half of that is left: every write of it is told.
+/// Keys: groups, then the time when the latest entry of any was born. Arguments: the version of a new
+/// one, milliseconds to keep it, when this entry was born. One is kept longer only when less than half
+/// of that is left: every write of it is told.
 const JOIN_GROUPS: &str = r"
+local born = redis.call('GET', KEYS[#KEYS])
+if not born or tonumber(born) < tonumber(ARGV[3]) then
+  redis.call('SET', KEYS[#KEYS], ARGV[3], 'PX', ARGV[2])
+end
 local versions = {}
-for i, key in ipairs(KEYS) do
-  local version = redis.call('GET', key)
+for i = 1, #KEYS - 1 do
+  local version = redis.call('GET', KEYS[i])
   if not version then
     version = ARGV[1]
-    redis.call('SET', key, version, 'PX', ARGV[2])
-  elseif redis.call('PTTL', key) * 2 < tonumber(ARGV[2]) then
-    redis.call('PEXPIRE', key, ARGV[2])
+    redis.call('SET', KEYS[i], version, 'PX', ARGV[2])
+  elseif redis.call('PTTL', KEYS[i]) * 2 < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[i], ARGV[2])
   end
   versions[i] = version
 end
 return versions
 ";
 
-/// Keys: group. Arguments: milliseconds to keep it. A version only rises.
+/// Keys: group, the time when the latest entry of any was born. Arguments: milliseconds to keep it. A
+/// version only rises. Entries that were born later than now, by a clock that was set back or by
+/// that of a master this one has replaced, are made invalid as well: with a second more, because the
+/// latest of those may not have been replicated.
 const INVALIDATE_GROUP: &str = r"
 local t = redis.call('TIME')
-local version = t[1] * 1000000 + t[2]
+local now = t[1] * 1000000 + t[2]
+local version = now
+local born = redis.call('GET', KEYS[2])
+if born and tonumber(born) >= version then
+  version = tonumber(born) + 1000000
+end
 local before = redis.call('GET', KEYS[1])
 if before and tonumber(before) >= version then
   version = tonumber(before) + 1
 end
 redis.call('SET', KEYS[1], string.format('%.0f', version), 'PX', ARGV[1])
-return 1
+return now
 ";
 
 impl Scripts {

@@ -1,18 +1,28 @@
 //! Which server has what.
 
+#[cfg(feature = "redis-cluster")]
+use crate::remote::redis::cluster::Cluster;
 use crate::remote::{
     Failure,
     redis::{
-        node::{Call, Miss, Node},
+        address::Layout,
+        lanes::Manner,
+        node::{Call, Miss, Node, Source},
         shared::{Class, Shared},
     },
 };
 use redis::{Cmd, RedisError, Value};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 pub(super) enum Servers {
     /// One has everything.
     One(Arc<Node>),
+    /// Each has a part.
+    #[cfg(feature = "redis-cluster")]
+    Many(Arc<Cluster>),
 }
 
 impl Servers {
@@ -20,9 +30,15 @@ impl Servers {
     ///
     /// Where the address is of no use.
     pub(super) fn new(shared: &Arc<Shared>) -> Result<Self, RedisError> {
-        let node = Node::new(shared, shared.settings.info.addr().clone())?;
+        let source = match &shared.settings.layout {
+            Layout::Single => Source::At(shared.settings.info.addr().clone()),
+            Layout::Sentinel { .. } => Source::Sentinels(AtomicUsize::new(0)),
+            #[cfg(feature = "redis-cluster")]
+            Layout::Cluster { seeds } => return Ok(Self::Many(Cluster::new(shared, seeds))),
+        };
+        let node = Node::new(shared, source)?;
         node.set_clock(true);
-        shared.chorus.seat([node.id]);
+        shared.chorus.seat([node.id], false);
         Ok(Self::One(node))
     }
 
@@ -30,42 +46,55 @@ impl Servers {
     pub(super) fn attend(&self) {
         match self {
             Self::One(node) => node.attend(),
+            #[cfg(feature = "redis-cluster")]
+            Self::Many(cluster) => cluster.attend(),
         }
     }
 
     /// Asks who has `name`.
+    #[cfg_attr(
+        not(feature = "redis-cluster"),
+        allow(unused_variables, reason = "one has all")
+    )]
     pub(super) async fn one(
         &self,
         class: Class,
-        _name: &[u8],
+        name: &[u8],
         cmd: &Cmd,
         limit: Duration,
     ) -> Result<Value, Failure> {
         match self {
-            Self::One(node) => node
-                .one(class, cmd, limit)
-                .await
-                .map_err(|miss| only(node, miss)),
+            Self::One(node) => {
+                let answer = node.one(class, cmd, Manner::Plain, limit).await;
+                answer.map_err(|miss| only(node, miss))
+            }
+            #[cfg(feature = "redis-cluster")]
+            Self::Many(cluster) => cluster.one(class, name, cmd, limit).await,
         }
     }
 
     /// Runs a script where its keys are.
     pub(super) async fn step(&self, call: &Call<'_>, limit: Duration) -> Result<Value, Failure> {
         match self {
-            Self::One(node) => node
-                .step(call, limit)
-                .await
-                .map_err(|miss| only(node, miss)),
+            Self::One(node) => {
+                let answer = node.step(call, Manner::Plain, limit).await;
+                answer.map_err(|miss| only(node, miss))
+            }
+            #[cfg(feature = "redis-cluster")]
+            Self::Many(cluster) => cluster.step(call, limit).await,
         }
     }
 
-    /// Removes whatever is named as `pattern`.
+    /// Removes whatever is named as `pattern`; says how many that were.
     pub(super) async fn scan(&self, pattern: &[u8], limit: Duration) -> Result<u64, Failure> {
         match self {
-            Self::One(node) => node
-                .scan(pattern, limit)
-                .await
-                .map_err(|miss| only(node, miss)),
+            Self::One(node) => {
+                let walked = node.walk(pattern, limit).await;
+                let walked = walked.map_err(|miss| only(node, miss))?;
+                Ok(walked.removed)
+            }
+            #[cfg(feature = "redis-cluster")]
+            Self::Many(cluster) => cluster.scan(pattern, limit).await,
         }
     }
 }

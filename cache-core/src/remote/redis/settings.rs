@@ -1,9 +1,12 @@
 //! Where Redis is, and the limits it is used within.
 
-use super::health::Observer;
+use super::{
+    address::{Kind, Layout, Several, info_of},
+    health::Observer,
+};
 use crate::{Error, remote::Health};
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ProtocolVersion,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -15,6 +18,7 @@ use std::{fmt, sync::Arc, time::Duration};
 #[must_use]
 pub struct RedisSettings {
     pub(super) info: ConnectionInfo,
+    pub(super) layout: Layout,
     pub(super) prefix: String,
     pub(super) client_name: String,
     pub(super) lanes: usize,
@@ -29,26 +33,117 @@ pub struct RedisSettings {
 }
 
 impl RedisSettings {
-    /// Settings for the server that `url` names, as `redis://user:password@host:6379/0`.
+    /// Settings for what `url` names: one server, as `redis://user:password@host:6379/0`; the master
+    /// that sentinels know, as `redis+sentinel://user:password@host:26379,host:26379/service/0`; or,
+    /// with the feature `redis-cluster`, a cluster, as `redis+cluster://user:password@host:6379,host:6379`.
+    /// One host leads to all, more are for when it is away; the user is that of the data nodes.
     ///
     /// # Errors
     ///
     /// [`is_config`](Error::is_config) where the URL cannot be read. It is not shown, since it may hold
     /// a password.
     pub fn new(url: &str) -> Result<Self, Error> {
+        match Several::parse(url) {
+            None => Self::single(url),
+            Some(several) => match several.kind {
+                Kind::Sentinel => Self::by_sentinels(&several),
+                Kind::Cluster => Self::of_cluster(&several),
+            },
+        }
+    }
+
+    /// Settings for the master of `service`, as the sentinels at `urls` know it. The user, the password,
+    /// the database and the use of TLS in these URLs are those of the data nodes, and the same in all.
+    ///
+    /// # Errors
+    ///
+    /// [`is_config`](Error::is_config) where there is no URL, or one cannot be read.
+    pub fn sentinel<S: AsRef<str>>(
+        service: impl Into<String>,
+        urls: impl IntoIterator<Item = S>,
+    ) -> Result<Self, Error> {
+        let (mut settings, sentinels) = Self::at_all(urls)?;
+        settings.layout = Layout::Sentinel {
+            sentinels,
+            service: service.into(),
+            password: None,
+        };
+        Ok(settings)
+    }
+
+    /// Settings for the cluster that the nodes at `urls` are of, as `redis://user:password@host:6379`.
+    /// One that answers is enough. A cluster has no database but 0.
+    ///
+    /// # Errors
+    ///
+    /// [`is_config`](Error::is_config) where there is no URL, one cannot be read, or names a database.
+    #[cfg(feature = "redis-cluster")]
+    pub fn cluster<S: AsRef<str>>(urls: impl IntoIterator<Item = S>) -> Result<Self, Error> {
+        let (mut settings, seeds) = Self::at_all(urls)?;
+        if settings.info.redis_settings().db() != 0 {
+            return Err(Error::config(
+                "the URL of the remote tier names a database; a cluster has none but 0",
+            ));
+        }
+        settings.layout = Layout::Cluster { seeds };
+        Ok(settings)
+    }
+
+    fn by_sentinels(several: &Several) -> Result<Self, Error> {
+        match several.path.as_slice() {
+            [service] => Self::sentinel(service, several.urls("")),
+            [service, database] => Self::sentinel(service, several.urls(database)),
+            _ => Err(Error::config(
+                "the URL of the remote tier names no service of its sentinels; accepted is redis+sentinel://[user:password@]host[:port][,host[:port]]/service[/database]",
+            )),
+        }
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    fn of_cluster(several: &Several) -> Result<Self, Error> {
+        Self::cluster(several.urls(&several.path.join("/")))
+    }
+
+    #[cfg(not(feature = "redis-cluster"))]
+    fn of_cluster(_: &Several) -> Result<Self, Error> {
+        Err(Error::config(
+            "the URL of the remote tier asks for a cluster, but this build lacks the feature `redis-cluster` of cache-core",
+        ))
+    }
+
+    /// What the first URL says, and the addresses of all.
+    fn at_all<S: AsRef<str>>(
+        urls: impl IntoIterator<Item = S>,
+    ) -> Result<(Self, Vec<ConnectionAddr>), Error> {
+        let all = urls.into_iter().map(|url| Self::single(url.as_ref()));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        let addresses: Vec<_> = all.iter().map(|one| one.info.addr().clone()).collect();
+        if addresses
+            .iter()
+            .any(|at| matches!(at, ConnectionAddr::Unix(_)))
+        {
+            return Err(Error::config(
+                "the URL of the remote tier is a path; accepted for sentinels and clusters are hosts",
+            ));
+        }
+        match all.into_iter().next() {
+            Some(first) => Ok((first, addresses)),
+            None => Err(Error::config(
+                "there is no URL of the remote tier; accepted is one or more",
+            )),
+        }
+    }
+
+    fn single(url: &str) -> Result<Self, Error> {
         if url.starts_with("rediss:") || url.starts_with("valkeys:") {
             return Err(Error::config(
                 "the URL of the remote tier asks for TLS, but this build lacks the feature `redis-tls` of cache-core",
             ));
         }
-        let info = url.into_connection_info().map_err(|error| {
-            Error::config(format!(
-                "the URL of the remote tier cannot be read ({}); accepted is redis://[user:password@]host[:port][/database]",
-                error.category()
-            ))
-        })?;
+        let info = info_of(url)?;
         Ok(Self {
             info,
+            layout: Layout::Single,
             prefix: "cache:".to_owned(),
             client_name: "cache-core".to_owned(),
             lanes: 1,
@@ -61,6 +156,14 @@ impl RedisSettings {
             large: 64 * 1024,
             observer: None,
         })
+    }
+
+    /// The password of the sentinels themselves, where they ask for one. Default: none.
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        if let Layout::Sentinel { password: own, .. } = &mut self.layout {
+            *own = Some(password.into());
+        }
+        self
     }
 
     /// What the names of all keys begin with; what one service stores another of the same prefix
@@ -105,7 +208,8 @@ impl RedisSettings {
         self
     }
 
-    /// How often it is made sure that changes are still being told. Default: 250 ms.
+    /// How often it is made sure that changes are still being told; in a cluster, four times this is how
+    /// often it is made sure who tells them. Default: 250 ms.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self
@@ -173,9 +277,34 @@ impl RedisSettings {
         }
     }
 
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.layout, Layout::Cluster { .. })
+    }
+
+    #[cfg(not(feature = "redis-cluster"))]
+    #[allow(
+        clippy::unused_self,
+        reason = "the answer of a build without the feature"
+    )]
+    pub(super) fn is_cluster(&self) -> bool {
+        false
+    }
+
     /// Where it is, without who may use it.
-    pub(super) fn address(&self) -> String {
-        self.info.addr().to_string()
+    fn address(&self) -> String {
+        let all = |addresses: &[ConnectionAddr]| {
+            let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            all.join(",")
+        };
+        match &self.layout {
+            Layout::Single => self.info.addr().to_string(),
+            Layout::Sentinel {
+                sentinels, service, ..
+            } => format!("{service} of {}", all(sentinels)),
+            #[cfg(feature = "redis-cluster")]
+            Layout::Cluster { seeds } => all(seeds),
+        }
     }
 
     pub(super) fn info(

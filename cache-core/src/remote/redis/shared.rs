@@ -4,7 +4,11 @@ use crate::remote::redis::{
     chorus::Chorus, health::Board, names::Names, scripts::Scripts, settings::RedisSettings,
     timeline::Timeline,
 };
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+use tokio::sync::Notify;
 
 const SIZES: usize = 4096;
 
@@ -16,6 +20,8 @@ pub(super) struct Shared {
     pub(super) health: Board,
     /// The one clock that the times of entries and groups are stated by.
     pub(super) clock: Timeline,
+    /// Told when a server is lost: others may have what it had.
+    pub(super) news: Arc<Notify>,
     /// By hash of its name, whether a value was large when it was last seen.
     sizes: Box<[AtomicU8]>,
 }
@@ -29,13 +35,14 @@ pub(super) enum Class {
 
 impl Shared {
     pub(super) fn new(settings: RedisSettings) -> Self {
-        let is_cluster = false;
+        let is_cluster = settings.is_cluster();
         Self {
             names: Names::new(&settings.prefix, is_cluster),
             scripts: Scripts::new(),
             chorus: Chorus::default(),
             health: Board::new(settings.observer.clone(), is_cluster),
             clock: Timeline::new(),
+            news: Arc::default(),
             sizes: (0..SIZES).map(|_| AtomicU8::new(0)).collect(),
             settings,
         }

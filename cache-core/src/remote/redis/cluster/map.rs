@@ -1,0 +1,130 @@
+//! Which node has which slots.
+
+use crate::remote::redis::{
+    address::beside,
+    node::Node,
+    slots::{Range, SLOTS, slot_of},
+};
+use redis::ConnectionAddr;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A node that others led to, and that the map does not know, is kept for so long.
+const GUEST: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(super) struct Map {
+    /// By slot, the place of its node among the masters.
+    owners: Vec<Option<u16>>,
+    masters: Vec<Arc<Node>>,
+    guests: Vec<(Arc<Node>, Instant)>,
+}
+
+impl Map {
+    pub(super) fn masters(&self) -> &[Arc<Node>] {
+        &self.masters
+    }
+
+    /// Also those that have no slot yet, as far as they are known.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        let guests = self.guests.iter().map(|(node, _)| node);
+        self.masters.iter().chain(guests)
+    }
+
+    pub(super) fn owner(&self, name: &[u8]) -> Option<&Arc<Node>> {
+        self.owner_of(slot_of(name))
+    }
+
+    fn owner_of(&self, slot: u16) -> Option<&Arc<Node>> {
+        let place = (*self.owners.get(usize::from(slot))?)?;
+        self.masters.get(usize::from(place))
+    }
+
+    pub(super) fn at(&self, address: &ConnectionAddr) -> Option<&Arc<Node>> {
+        let is_there = |node: &&Arc<Node>| node.place().is_some_and(|at| at.address == *address);
+        self.nodes().find(is_there)
+    }
+
+    /// Whether every slot has a node.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.owners.is_empty() && self.owners.iter().all(Option::is_some)
+    }
+
+    /// Keeps `node` for a while, unless there is one at this address.
+    pub(super) fn welcome(
+        &mut self,
+        address: &ConnectionAddr,
+        node: Arc<Node>,
+        now: Instant,
+    ) -> Arc<Node> {
+        if let Some(known) = self.at(address) {
+            return Arc::clone(known);
+        }
+        self.guests.push((Arc::clone(&node), now));
+        node
+    }
+
+    /// The map that these ranges are of. Nodes that are known stay; `make` makes the others.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`.
+    pub(super) fn redrawn<E>(
+        &self,
+        ranges: &[Range],
+        asked: &ConnectionAddr,
+        now: Instant,
+        make: impl Fn(ConnectionAddr) -> Result<Arc<Node>, E>,
+    ) -> Result<Self, E> {
+        let mut new = Self {
+            owners: vec![None; usize::from(SLOTS)],
+            ..Self::default()
+        };
+        for range in ranges {
+            let Some(address) = range.address(asked) else {
+                continue;
+            };
+            let place = match new.place_of(&address) {
+                Some(place) => place,
+                None => {
+                    let known = self.at(&address).cloned();
+                    let node = known.map_or_else(|| make(address), Ok)?;
+                    new.masters.push(node);
+                    new.masters.len() - 1
+                }
+            };
+            let slots = usize::from(range.first)..=usize::from(range.last);
+            for owner in new.owners.get_mut(slots).unwrap_or_default() {
+                *owner = u16::try_from(place).ok();
+            }
+        }
+        let is_new = |node: &Arc<Node>| new.masters.iter().all(|master| master.id != node.id);
+        let stays = |(node, since): &&(Arc<Node>, Instant)| is_new(node) && now < *since + GUEST;
+        let guests = self.guests.iter().filter(stays).cloned().collect();
+        new.guests = guests;
+        Ok(new)
+    }
+
+    fn place_of(&self, address: &ConnectionAddr) -> Option<usize> {
+        let is_there = |node: &Arc<Node>| node.place().is_some_and(|at| at.address == *address);
+        self.masters.iter().position(is_there)
+    }
+
+    /// Whether a slot has another node in `new`.
+    pub(super) fn differs_from(&self, new: &Self) -> bool {
+        let id = |map: &Self, slot| map.owner_of(slot).map(|node| node.id);
+        (0..SLOTS).any(|slot| {
+            let before = id(self, slot);
+            before.is_some() && before != id(new, slot)
+        })
+    }
+}
+
+impl Range {
+    fn address(&self, asked: &ConnectionAddr) -> Option<ConnectionAddr> {
+        let host = self.host.as_deref().or_else(|| super::host_of(asked))?;
+        beside(asked, host, self.port)
+    }
+}

@@ -1,0 +1,165 @@
+//! The slots of a cluster.
+
+#[cfg(feature = "redis-cluster")]
+use redis::Value;
+
+/// So many slots have all clusters.
+pub(super) const SLOTS: u16 = 16_384;
+
+/// The slot of a name: CRC16 (XMODEM) of its hash tag, or of all of it.
+pub(super) fn slot_of(name: &[u8]) -> u16 {
+    let crc = tag_of(name).iter().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
+            let shifted = crc << 1;
+            if crc & 0x8000 == 0 {
+                shifted
+            } else {
+                shifted ^ 0x1021
+            }
+        })
+    });
+    crc % SLOTS
+}
+
+/// What is between the first `{` and the next `}`, unless that is nothing.
+fn tag_of(name: &[u8]) -> &[u8] {
+    let tag = || {
+        let open = name.iter().position(|byte| *byte == b'{')?;
+        let rest = name.get(open + 1..)?;
+        let close = rest.iter().position(|byte| *byte == b'}')?;
+        rest.get(..close).filter(|tag| !tag.is_empty())
+    };
+    tag().unwrap_or(name)
+}
+
+/// Slots from the first to the last, and where their master is.
+#[cfg(feature = "redis-cluster")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) first: u16,
+    pub(super) last: u16,
+    /// `None` where it is the one that was asked.
+    pub(super) host: Option<String>,
+    pub(super) port: u16,
+}
+
+/// What `CLUSTER SLOTS` answers; `None` where that is not to be understood.
+#[cfg(feature = "redis-cluster")]
+pub(super) fn ranges(answer: &Value) -> Option<Vec<Range>> {
+    let Value::Array(ranges) = answer else {
+        return None;
+    };
+    ranges.iter().map(range).collect()
+}
+
+#[cfg(feature = "redis-cluster")]
+fn range(answer: &Value) -> Option<Range> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    let [
+        Value::Int(first),
+        Value::Int(last),
+        Value::Array(master),
+        ..,
+    ] = parts.as_slice()
+    else {
+        return None;
+    };
+    let [host, Value::Int(port), ..] = master.as_slice() else {
+        return None;
+    };
+    let slot = |number: i64| u16::try_from(number).ok().filter(|slot| *slot < SLOTS);
+    Some(Range {
+        first: slot(*first)?,
+        last: slot(*last)?,
+        host: named(host),
+        port: u16::try_from(*port).ok()?,
+    })
+}
+
+/// A node that does not know its own name gives nothing, or a question mark.
+#[cfg(feature = "redis-cluster")]
+fn named(host: &Value) -> Option<String> {
+    let host = match host {
+        Value::BulkString(host) => str::from_utf8(host).ok()?,
+        Value::SimpleString(host) => host,
+        _ => return None,
+    };
+    (!matches!(host, "" | "?")).then(|| host.to_owned())
+}
+
+/// What a node says in `CLUSTER NODES` of the slots it has, is getting and is giving away.
+#[cfg(feature = "redis-cluster")]
+pub(super) fn holdings(nodes: &str) -> Option<String> {
+    let mut lines = nodes.lines().map(|line| line.split(' '));
+    let mine = lines.find_map(|mut fields| {
+        let flags = fields.nth(2)?;
+        flags
+            .split(',')
+            .any(|flag| flag == "myself")
+            .then_some(fields)
+    })?;
+    // Master, ping, pong, epoch and state of the link come between.
+    Some(mine.skip(5).collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rds_13_a_slot_is_that_of_the_hash_tag() {
+        assert_eq!(slot_of(b"123456789"), 12_739, "as the specification says");
+        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"user1000"));
+        assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));
+        assert_eq!(slot_of(b"foo{bar}{zap}"), slot_of(b"bar"));
+        assert_ne!(slot_of(b"foo{}{bar}"), slot_of(b"bar"));
+        assert_ne!(slot_of(b"a}{b"), slot_of(b"b"));
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    #[test]
+    fn ranges_are_read_and_oddities_refused() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let master = |host: Value| {
+            let id = text("id");
+            Value::Array(vec![host, Value::Int(7000), id, Value::Array(vec![])])
+        };
+        let range = |first, last, host| {
+            Value::Array(vec![Value::Int(first), Value::Int(last), master(host)])
+        };
+        let known = |answer| ranges(&Value::Array(vec![answer]));
+        let expected = |host: Option<&str>| {
+            let host = host.map(str::to_owned);
+            Some(vec![Range {
+                first: 0,
+                last: 16_383,
+                host,
+                port: 7000,
+            }])
+        };
+        assert_eq!(known(range(0, 16_383, text("::1"))), expected(Some("::1")));
+        assert_eq!(known(range(0, 16_383, text(""))), expected(None));
+        assert_eq!(known(range(0, 16_383, Value::Nil)), expected(None));
+        assert_eq!(known(range(0, 16_384, text("h"))), None);
+        assert_eq!(known(range(-1, 2, text("h"))), None);
+        assert_eq!(
+            known(Value::Array(vec![Value::Int(0), Value::Int(1)])),
+            None
+        );
+        assert_eq!(ranges(&Value::Nil), None);
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    #[test]
+    fn what_a_node_holds_is_read_from_its_own_line() {
+        let nodes = "a 127.0.0.1:1@11 master - 0 5 2 connected 5461-10922\n\
+                     b 127.0.0.1:2@12,host myself,master - 0 0 1 connected 0-5460 [7->-a]\n";
+        assert_eq!(holdings(nodes).as_deref(), Some("0-5460 [7->-a]"));
+        assert_eq!(
+            holdings("a 127.0.0.1:1@11 master - 0 5 2 connected\n"),
+            None
+        );
+    }
+}
