@@ -84,7 +84,13 @@ impl Cluster {
         wait("the cluster is well", || {
             let is_well = |node: &&Server| {
                 let info = cluster_info(node);
-                info.contains("cluster_state:ok") && info.contains("cluster_slots_fail:0")
+                let signs = [
+                    "cluster_state:ok",
+                    "cluster_slots_assigned:16384",
+                    "cluster_slots_fail:0",
+                    "cluster_slots_pfail:0",
+                ];
+                signs.iter().all(|sign| info.contains(sign))
             };
             running.iter().all(is_well)
         });
@@ -95,6 +101,7 @@ impl Cluster {
         self.nodes.push(node());
         let added = self.nodes.len() - 1;
         self.introduce(added);
+        self.is_well_soon();
         added
     }
 
@@ -117,6 +124,23 @@ impl Cluster {
     /// As [`node`](Self::node), to kill it or to start it again.
     pub fn node_mut(&mut self, n: usize) -> &mut Server {
         self.nodes.get_mut(n).expect("there are so many nodes")
+    }
+
+    /// Lets clients be sent to another port for a node, as that of a proxy before it, and waits until all
+    /// nodes say so.
+    pub fn announce(&self, n: usize, port: u16) {
+        let (port, node) = (port.to_string(), self.node(n));
+        let bus = (node.port() + 10_000).to_string();
+        let set = |name, value: &str| node.ask(&["CONFIG", "SET", name, value]);
+        let _ = set("cluster-announce-bus-port", &bus);
+        let _ = set("cluster-announce-port", &port);
+        let address = format!("127.0.0.1:{port}@");
+        wait("the port is known", || {
+            let knows = |node: &Server| {
+                text_of::<String>(node.ask(&["CLUSTER", "NODES"])).contains(&address)
+            };
+            self.nodes.iter().all(knows)
+        });
     }
 
     /// The number of nodes.

@@ -89,6 +89,12 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Connections that were made through it.
     #[must_use]
     pub fn accepted(&self) -> u64 {

@@ -14,6 +14,8 @@ pub struct Server {
     port: u16,
     directory: PathBuf,
     options: Vec<String>,
+    /// What a sentinel is to watch, in the words of its file.
+    watches: Option<String>,
     process: Option<Child>,
     is_frozen: bool,
 }
@@ -39,6 +41,20 @@ impl Server {
         Self::stopped_with(&[])
     }
 
+    /// Starts a sentinel that watches the master at `port`, known as `service`, and replaces it when `quorum`
+    /// of them have not heard of it for half a second.
+    #[must_use]
+    pub fn sentinel(service: &str, port: u16, quorum: u16) -> Self {
+        let mut server = Self::stopped();
+        server.watches = Some(format!(
+            "sentinel monitor {service} 127.0.0.1 {port} {quorum}\n\
+             sentinel down-after-milliseconds {service} 500\n\
+             sentinel failover-timeout {service} 3000\n"
+        ));
+        server.run();
+        server
+    }
+
     fn stopped_with(options: &[&str]) -> Self {
         let port = free_port();
         let directory =
@@ -48,6 +64,7 @@ impl Server {
             port,
             directory,
             options: options.iter().map(|&option| option.to_owned()).collect(),
+            watches: None,
             process: None,
             is_frozen: false,
         }
@@ -57,16 +74,20 @@ impl Server {
     pub fn run(&mut self) {
         let port = self.port.to_string();
         let mut command = Command::new("redis-server");
+        if let Some(watches) = &self.watches {
+            // It writes to its file what it learns.
+            let file = self.directory.join("sentinel.conf");
+            std::fs::write(&file, watches).expect("a file can be written");
+            command.arg(file).arg("--sentinel");
+        } else {
+            command.args(["--save", "", "--appendonly", "no"]);
+        }
         command
             .args([
                 "--port",
                 &port,
                 "--bind",
                 "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
             ])
             .args([
                 "--dir",
@@ -159,15 +180,24 @@ impl Server {
         command.query(&mut connection)
     }
 
-    /// The number that `INFO` tells under `name`.
+    /// The number that `INFO` tells under `name`, which may be that of a line and of a field in it, as in
+    /// `cmdstat_get:calls`.
     #[must_use]
     pub fn info(&self, name: &str) -> u64 {
         let info: String =
             redis::from_redis_value(self.ask(&["INFO", "everything"])).expect("INFO is text");
+        let (name, field) = name.split_once(':').unwrap_or((name, ""));
         let line = info
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|number| number.trim().parse().ok())
+        let number = line.and_then(|line| match field {
+            "" => Some(line),
+            field => line
+                .split(',')
+                .find_map(|part| part.strip_prefix(field)?.strip_prefix('=')),
+        });
+        number
+            .and_then(|number| number.trim().parse().ok())
             .unwrap_or(0)
     }
 

@@ -17,6 +17,9 @@ use std::{
 /// More than this, and everything stored before is distrusted instead.
 const MOST: usize = 4096;
 
+/// So many answers may be late in one go.
+const SOME: u32 = 3;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Removal {
     Key(Box<[u8]>),
@@ -86,16 +89,18 @@ impl Journal {
             || groups.iter().any(|group| is_group(group))
     }
 
-    /// Tries what is pending, until one is not confirmed.
+    /// Tries what is pending, each once: one that is not confirmed need not keep others waiting, whose keys
+    /// may be elsewhere. Some that are not answered in time are reason enough to stop.
     pub(crate) async fn replay(&self, remote: &dyn Remote, limit: Duration) {
-        loop {
-            let Some(removal) = self.pending().removals.iter().next().cloned() else {
-                return;
-            };
-            if remove(remote, &removal, limit).await.is_err() {
-                return;
+        let pending: Vec<Removal> = self.pending().removals.iter().cloned().collect();
+        let mut late = 0;
+        for removal in pending {
+            match remove(remote, &removal, limit).await {
+                Ok(_) => self.confirm(&removal),
+                Err(Failure::Late) if late >= SOME => return,
+                Err(Failure::Late) => late += 1,
+                Err(_) => {}
             }
-            self.confirm(&removal);
         }
     }
 

@@ -21,7 +21,7 @@ use tests::{
 const BUDGET: Duration = Duration::from_millis(20);
 
 /// Requests of many keys while `trouble` lasts: all answered, none wrong.
-async fn all_are_answered(cache: &Cache<u64>, trouble: impl Future<Output = ()>) -> u64 {
+pub(crate) async fn all_are_answered(cache: &Cache<u64>, trouble: impl Future<Output = ()>) -> u64 {
     let asked = Arc::new(AtomicU64::new(0));
     let tasks: Vec<_> = (0..8)
         .map(|_| {

@@ -17,5 +17,6 @@ mod faults;
 mod fleet;
 mod http;
 mod refusals;
+mod sentinel;
 mod support;
 mod values;

@@ -126,6 +126,49 @@ async fn a_server_of_another_kind_is_said() {
     serves_and_says(&format!("redis://:{CANARY}@127.0.0.1:{port}"), "in its URL").await;
 }
 
+#[tokio::test]
+async fn a_cluster_where_nobody_listens_is_said() {
+    let [a, b] = [(); 2].map(|()| tests::redis::free_port());
+    let url = format!("redis+cluster://user:{CANARY}@127.0.0.1:{a},127.0.0.1:{b}");
+    serves_and_says(&url, "nothing listens").await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_node_of_a_cluster_is_said() {
+    let server = Server::start();
+    let url = format!("redis+cluster://127.0.0.1:{}", server.port());
+    serves_and_says(&url, "not a node of a cluster").await;
+}
+
+/// RDS-13: what it has is used, and what it has not says which setting is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn rds_13_a_node_of_a_cluster_that_is_used_as_one_server_is_said() {
+    let cluster = tests::cluster::Cluster::start(3, 0);
+    let remote = redis(&cluster.node(0).url());
+    crate::support::up(&remote).await;
+    let (mut found, mut moved) = (0, 0);
+    for key in 0..100_u64 {
+        match remote.look(&key.to_be_bytes(), Duration::from_secs(1)).await {
+            Ok(None) => found += 1,
+            Err(remote::Failure::Refused(code)) if &*code == "MOVED" => moved += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(found > 0 && moved > 0, "{found} {moved}");
+    let degraded = remote.health().degraded.join("; ");
+    assert!(degraded.contains("redis+cluster://"), "{degraded}");
+}
+
+#[tokio::test]
+async fn sentinels_that_know_no_master_are_said() {
+    let (server, secret) = (Server::start(), "redis+sentinel://:canary-7f3a@127.0.0.1");
+    let sentinel = Server::sentinel("main", server.port(), 1);
+    let url = format!("{secret}:{}/other", sentinel.port());
+    serves_and_says(&url, "no service of the name").await;
+    let nobody = tests::redis::free_port();
+    serves_and_says(&format!("{secret}:{nobody}/main"), "nothing listens").await;
+}
+
 #[test]
 fn urls_that_cannot_be_used_are_errors_that_show_no_secret() {
     for (url, words) in [
@@ -141,6 +184,23 @@ fn urls_that_cannot_be_used_are_errors_that_show_no_secret() {
         ),
         (
             format!("redis://:{CANARY}@localhost/first"),
+            "accepted is redis://",
+        ),
+        (
+            format!("redis+cluster://:{CANARY}@localhost,local host"),
+            "accepted is redis://",
+        ),
+        (
+            format!("redis+cluster://:{CANARY}@localhost/1"),
+            "database",
+        ),
+        (format!("redis+ring://:{CANARY}@localhost"), "redis+cluster"),
+        (
+            format!("redis+sentinel://:{CANARY}@localhost"),
+            "/service",
+        ),
+        (
+            format!("redis+sentinel://:{CANARY}@localhost/main/first"),
             "accepted is redis://",
         ),
         (String::new(), "scheme"),

@@ -89,19 +89,45 @@ fn named(host: &Value) -> Option<String> {
     (!matches!(host, "" | "?")).then(|| host.to_owned())
 }
 
-/// What a node says in `CLUSTER NODES` of the slots it has, is getting and is giving away.
+/// What a node says of itself in `CLUSTER NODES`.
 #[cfg(feature = "redis-cluster")]
-pub(super) fn holdings(nodes: &str) -> Option<String> {
-    let mut lines = nodes.lines().map(|line| line.split(' '));
-    let mine = lines.find_map(|mut fields| {
-        let flags = fields.nth(2)?;
-        flags
-            .split(',')
-            .any(|flag| flag == "myself")
-            .then_some(fields)
-    })?;
-    // Master, ping, pong, epoch and state of the link come between.
-    Some(mine.skip(5).collect::<Vec<_>>().join(" "))
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Holdings {
+    /// The slots it has, is getting and is giving away.
+    pub(super) slots: String,
+    /// Where those go that it is giving away, as `host:port`.
+    pub(super) takers: Vec<Box<str>>,
+}
+
+#[cfg(feature = "redis-cluster")]
+impl Holdings {
+    pub(super) fn parse(nodes: &str) -> Option<Self> {
+        let lines = || nodes.lines().map(|line| line.split(' '));
+        let mine = lines().find_map(|mut fields| {
+            let flags = fields.nth(2)?;
+            let is_mine = flags.split(',').any(|flag| flag == "myself");
+            is_mine.then_some(fields)
+        })?;
+        // Master, ping, pong, epoch and state of the link come between.
+        let slots: Vec<&str> = mine.skip(5).collect();
+        let address = |id| {
+            let mut fields = lines().find(|fields| fields.clone().next() == Some(id))?;
+            let (address, _) = fields.nth(1)?.split_once('@')?;
+            Some(address.into())
+        };
+        let takers = slots.iter().filter_map(|slot| {
+            let (_, id) = slot.strip_suffix(']')?.split_once("->-")?;
+            address(id)
+        });
+        Some(Self {
+            takers: takers.collect(),
+            slots: slots.join(" "),
+        })
+    }
+
+    pub(super) fn is_moving(&self) -> bool {
+        self.slots.contains('[')
+    }
 }
 
 #[cfg(test)]
@@ -156,9 +182,15 @@ mod tests {
     fn what_a_node_holds_is_read_from_its_own_line() {
         let nodes = "a 127.0.0.1:1@11 master - 0 5 2 connected 5461-10922\n\
                      b 127.0.0.1:2@12,host myself,master - 0 0 1 connected 0-5460 [7->-a]\n";
-        assert_eq!(holdings(nodes).as_deref(), Some("0-5460 [7->-a]"));
+        let held = Holdings::parse(nodes).unwrap();
+        assert_eq!(held.slots, "0-5460 [7->-a]");
+        assert_eq!(*held.takers, ["127.0.0.1:1".into()]);
+        assert!(held.is_moving());
+        let other = "a 127.0.0.1:1@11 myself,master - 0 5 2 connected 1 [7-<-b]";
+        let held = Holdings::parse(other).unwrap();
+        assert!(held.is_moving() && held.takers.is_empty());
         assert_eq!(
-            holdings("a 127.0.0.1:1@11 master - 0 5 2 connected\n"),
+            Holdings::parse("a 127.0.0.1:1@11 master - 0 5 2 connected\n"),
             None
         );
     }

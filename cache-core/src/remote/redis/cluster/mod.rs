@@ -52,10 +52,10 @@ use crate::{
         redis::{
             address::beside,
             keeper::Gate,
-            lanes::{Manner, Redirect},
+            lanes::Manner,
             node::{Call, Miss, Node, Source, start},
             shared::{Class, Shared},
-            slots::holdings,
+            slots::Holdings,
         },
     },
     timer,
@@ -148,7 +148,7 @@ impl Cluster {
         let before = self.holdings(limit).await?;
         let mut removed = self.walk(pattern, limit).await?;
         // What moved meanwhile from a node yet to be walked to one that had been is there by now.
-        let is_moving = before.iter().any(|(_, held)| held.contains('['));
+        let is_moving = before.iter().any(|(_, held)| held.is_moving());
         if is_moving || self.holdings(limit).await? != before {
             removed += self.walk(pattern, limit).await?;
         }
@@ -157,7 +157,7 @@ impl Cluster {
 
     async fn walk(self: &Arc<Self>, pattern: &[u8], limit: Duration) -> Result<u64, Failure> {
         let mut removed = 0;
-        for node in self.masters()? {
+        for node in self.nodes()? {
             let walked = node.walk(pattern, limit).await;
             let walked = walked.map_err(|miss| self.ended(miss))?;
             removed += walked.removed;
@@ -181,27 +181,31 @@ impl Cluster {
         Ok(removed)
     }
 
-    /// Which slots each node has, is getting and is giving away.
-    async fn holdings(self: &Arc<Self>, limit: Duration) -> Result<Vec<(u64, String)>, Failure> {
+    /// Which slots each node has, is getting and is giving away. Who is getting some is known from then on,
+    /// also one that has none yet.
+    async fn holdings(self: &Arc<Self>, limit: Duration) -> Result<Vec<(u64, Holdings)>, Failure> {
         let mut all = Vec::new();
         let nodes = redis::cmd("CLUSTER").arg("NODES").take();
-        for node in self.masters()? {
+        for node in self.nodes()? {
             let answer = node.one(Class::Small, &nodes, Manner::Plain, limit).await;
             let held = match answer.map_err(|miss| self.ended(miss))? {
-                Value::BulkString(text) => str::from_utf8(&text).ok().and_then(holdings),
+                Value::BulkString(text) => str::from_utf8(&text).ok().and_then(Holdings::parse),
                 _ => None,
             };
             let held = held.ok_or_else(|| Failure::Refused("CLUSTER".into()))?;
+            for taker in &held.takers {
+                self.led_to(&node, taker);
+            }
             all.push((node.id, held));
         }
         Ok(all)
     }
 
-    /// All masters, unless there are slots of which none is known.
-    fn masters(self: &Arc<Self>) -> Result<Vec<Arc<Node>>, Failure> {
+    /// All nodes that may have keys, unless there are slots of which none is known.
+    fn nodes(self: &Arc<Self>) -> Result<Vec<Arc<Node>>, Failure> {
         let map = self.map();
         if map.is_whole() {
-            return Ok(map.masters().to_vec());
+            return Ok(map.nodes().cloned().collect());
         }
         drop(map);
         self.attend();
@@ -224,15 +228,15 @@ impl Cluster {
         if !redirect.is_asking {
             self.shared.news.notify_one();
         }
-        let node = self.led_to(asked, &redirect);
+        let node = self.led_to(asked, &redirect.address);
         let node = node.ok_or_else(|| Failure::Refused(redirect.code().into()))?;
         Ok((node, redirect.manner()))
     }
 
     /// The node that another leads to, which may be one nobody has heard of yet.
-    fn led_to(&self, asked: &Node, redirect: &Redirect) -> Option<Arc<Node>> {
+    fn led_to(&self, asked: &Node, address: &str) -> Option<Arc<Node>> {
         let like = &asked.place()?.address;
-        let (host, port) = redirect.address.rsplit_once(':')?;
+        let (host, port) = address.rsplit_once(':')?;
         let host = if host.is_empty() {
             host_of(like)?
         } else {
