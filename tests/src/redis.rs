@@ -45,11 +45,17 @@ impl Server {
     /// of them have not heard of it for half a second.
     #[must_use]
     pub fn sentinel(service: &str, port: u16, quorum: u16) -> Self {
+        Self::sentinel_with(service, port, quorum, "")
+    }
+
+    /// As [`sentinel`](Self::sentinel), with further lines in its file.
+    #[must_use]
+    pub fn sentinel_with(service: &str, port: u16, quorum: u16, lines: &str) -> Self {
         let mut server = Self::stopped();
         server.watches = Some(format!(
             "sentinel monitor {service} 127.0.0.1 {port} {quorum}\n\
              sentinel down-after-milliseconds {service} 500\n\
-             sentinel failover-timeout {service} 3000\n"
+             sentinel failover-timeout {service} 3000\n{lines}"
         ));
         server.run();
         server
@@ -83,12 +89,7 @@ impl Server {
             command.args(["--save", "", "--appendonly", "no"]);
         }
         command
-            .args([
-                "--port",
-                &port,
-                "--bind",
-                "127.0.0.1",
-            ])
+            .args(["--port", &port, "--bind", "127.0.0.1"])
             .args([
                 "--dir",
                 path(&self.directory),

@@ -60,10 +60,10 @@ async fn lease(remote: &Redis, key: &str, token: Token) -> Result<Leased, Failur
     remote.lease(ask, PATIENT).await
 }
 
-/// A number whose entry is at the node.
+/// A number whose entry is at the node, and that is not among those of [`all_are_answered`].
 fn key_at(cluster: &Cluster, node: usize) -> u64 {
     let is_there = |key: &u64| cluster.owner(&format!("cache:it:{key}")) == node;
-    (0..).find(is_there).unwrap()
+    (1000..).find(is_there).unwrap()
 }
 
 #[tokio::test]

@@ -148,7 +148,10 @@ async fn rds_13_a_node_of_a_cluster_that_is_used_as_one_server_is_said() {
     crate::support::up(&remote).await;
     let (mut found, mut moved) = (0, 0);
     for key in 0..100_u64 {
-        match remote.look(&key.to_be_bytes(), Duration::from_secs(1)).await {
+        match remote
+            .look(&key.to_be_bytes(), Duration::from_secs(1))
+            .await
+        {
             Ok(None) => found += 1,
             Err(remote::Failure::Refused(code)) if &*code == "MOVED" => moved += 1,
             other => panic!("{other:?}"),
@@ -190,15 +193,9 @@ fn urls_that_cannot_be_used_are_errors_that_show_no_secret() {
             format!("redis+cluster://:{CANARY}@localhost,local host"),
             "accepted is redis://",
         ),
-        (
-            format!("redis+cluster://:{CANARY}@localhost/1"),
-            "database",
-        ),
+        (format!("redis+cluster://:{CANARY}@localhost/1"), "database"),
         (format!("redis+ring://:{CANARY}@localhost"), "redis+cluster"),
-        (
-            format!("redis+sentinel://:{CANARY}@localhost"),
-            "/service",
-        ),
+        (format!("redis+sentinel://:{CANARY}@localhost"), "/service"),
         (
             format!("redis+sentinel://:{CANARY}@localhost/main/first"),
             "accepted is redis://",

@@ -16,6 +16,9 @@ use std::{
 use tests::{cluster::wait, redis::Server};
 use tokio::task::block_in_place;
 
+/// Not among those of [`all_are_answered`].
+const KEY: u64 = 1000;
+
 /// A master, its replica, and sentinels that watch them.
 struct Scene {
     master: Server,
@@ -84,9 +87,8 @@ async fn the_master_that_sentinels_know_passes_the_checks_of_every_remote_tier()
 
 #[tokio::test]
 async fn sentinels_may_have_a_password_of_their_own() {
-    let scene = Scene::start(1);
-    let sentinel = &scene.sentinels[0];
-    let _ = sentinel.ask(&["CONFIG", "SET", "requirepass", "hidden"]);
+    let master = Server::start();
+    let sentinel = Server::sentinel_with("main", master.port(), 1, "requirepass hidden\n");
     let url = format!("redis://127.0.0.1:{}", sentinel.port());
     let settings = || RedisSettings::sentinel("main", [&url]).unwrap();
     let without = Redis::with(settings()).unwrap();
@@ -108,8 +110,8 @@ async fn rds_11_a_master_that_is_killed_is_replaced_by_who_the_sentinels_say() {
     for cache in [&cache, &a, &b] {
         coherent(cache).await;
     }
-    a.insert(&1, 1).await.unwrap();
-    assert_eq!(b.get(&1).await.as_deref(), Some(&1));
+    a.insert(&KEY, 1).await.unwrap();
+    assert_eq!(b.get(&KEY).await.as_deref(), Some(&1));
     let trouble = async {
         let promoted = block_in_place(|| {
             scene.master.kill();
@@ -119,8 +121,8 @@ async fn rds_11_a_master_that_is_killed_is_replaced_by_who_the_sentinels_say() {
             Instant::now()
         });
         let took = until("writes work", async || {
-            a.insert(&1, 2).await.unwrap();
-            b.get(&1).await.is_some_and(|value| *value == 2)
+            a.insert(&KEY, 2).await.unwrap();
+            b.get(&KEY).await.is_some_and(|value| *value == 2)
         })
         .await;
         println!("writes work after {took:?}");
@@ -130,9 +132,9 @@ async fn rds_11_a_master_that_is_killed_is_replaced_by_who_the_sentinels_say() {
     for cache in [&a, &b] {
         coherent(cache).await;
     }
-    a.insert(&1, 3).await.unwrap();
+    a.insert(&KEY, 3).await.unwrap();
     until("the notice by the new master", async || {
-        b.get(&1).await.is_some_and(|value| *value == 3)
+        b.get(&KEY).await.is_some_and(|value| *value == 3)
     })
     .await;
 }
