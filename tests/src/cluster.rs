@@ -96,6 +96,30 @@ impl Cluster {
         });
     }
 
+    /// Kills whoever is the master of this pair, waits until the other is, and brings it back as a replica.
+    /// There has to be a replica for each master.
+    ///
+    /// # Panics
+    ///
+    /// Where that takes longer than some seconds.
+    pub fn replace(&mut self, pair: usize) {
+        let (first, second) = (pair, pair + self.len() / 2);
+        let (out, next) = if self.is_master(first) {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        self.node_mut(out).kill();
+        wait("the replica takes over", || self.is_master(next));
+        self.node_mut(out).run();
+        wait("it is back as a replica", || {
+            let info = self.node(out).try_ask(&["INFO", "replication"]);
+            let info: String = info.map(text_of).unwrap_or_default();
+            info.contains("role:slave") && info.contains("master_link_status:up")
+        });
+        self.is_well_soon();
+    }
+
     /// Adds a master that has no slots; it is the last.
     pub fn add_master(&mut self) -> usize {
         self.nodes.push(node());

@@ -70,7 +70,8 @@ pub trait Remote: fmt::Debug + Send + Sync + 'static {
     /// The value of `key`.
     fn look<'a>(&'a self, key: &'a [u8], limit: Duration) -> Work<'a, Option<Found>>;
 
-    /// The values of `keys`, in their order, in one round trip (per node, where there are several).
+    /// The values of `keys`, in their order, in one round trip (per node, where there are several). What is
+    /// on a node that is away is missing.
     fn look_many<'a>(
         &'a self,
         keys: &'a [&'a [u8]],
@@ -113,10 +114,11 @@ pub trait Remote: fmt::Debug + Send + Sync + 'static {
         limit: Duration,
     ) -> Work<'a, bool>;
 
-    /// Stores values whoever has their leases, and ends those.
+    /// Stores values whoever has their leases, and ends those. May fail [for some](Failure::Partly).
     fn put_many<'a>(&'a self, values: &'a [(&'a [u8], Value)], limit: Duration) -> Work<'a, ()>;
 
-    /// Removes the values and ends the leases of `keys`; says how many values those were.
+    /// Removes the values and ends the leases of `keys`; says how many values those were. May fail
+    /// [for some](Failure::Partly).
     fn invalidate<'a>(&'a self, keys: &'a [&'a [u8]], limit: Duration) -> Work<'a, u64>;
 
     /// Removes the values and ends the leases of all keys that begin with `prefix` and go on as
@@ -175,6 +177,9 @@ pub enum Failure {
     Refused(Arc<str>),
     /// The value or key is larger than it takes.
     TooLarge,
+    /// It is done for all but some of the keys, which are elsewhere: those at these places, in ascending
+    /// order, of the keys that were given.
+    Partly(Arc<[usize]>),
 }
 
 impl fmt::Display for Failure {
@@ -184,6 +189,13 @@ impl fmt::Display for Failure {
             Self::Late => f.write_str("the remote tier did not answer in time"),
             Self::Refused(code) => write!(f, "the remote tier refused with {code}"),
             Self::TooLarge => f.write_str("too large for the remote tier"),
+            Self::Partly(places) => {
+                write!(
+                    f,
+                    "a part of the remote tier failed, for {} keys",
+                    places.len()
+                )
+            }
         }
     }
 }

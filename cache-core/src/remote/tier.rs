@@ -589,12 +589,23 @@ impl Tier {
         }
     }
 
+    /// Confirms what is done; the rest goes on in the background.
     fn settle<T: Clone>(&self, mut pending: PendingRemovals, result: &Result<T, Failure>) {
-        if self.counted(result.clone()).is_some() {
-            for removal in pending.removals.drain(..) {
+        self.counted(result.clone());
+        let is_done = |place: usize| match result {
+            Ok(_) => true,
+            Err(Failure::Partly(failed)) => failed.binary_search(&place).is_err(),
+            Err(_) => false,
+        };
+        let mut left = Vec::new();
+        for (place, removal) in pending.removals.drain(..).enumerate() {
+            if is_done(place) {
                 self.jobs.journal.confirm(&removal);
+            } else {
+                left.push(removal);
             }
         }
+        pending.removals = left;
     }
 
     pub(crate) fn count_commit(&self, committed: &Result<bool, Failure>) {

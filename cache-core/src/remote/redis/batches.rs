@@ -114,10 +114,7 @@ impl Cluster {
             let keys = places.iter().filter_map(|place| values.get(*place));
             tell(pipeline, self.shared(), WOKEN, keys.map(|(key, _)| *key));
         };
-        let answers = self.all(class, &units, close, limit).await;
-        answers
-            .into_iter()
-            .try_for_each(|answer| answer.map(|_| ()))
+        all_done(&self.all(class, &units, close, limit).await)
     }
 
     async fn remove_all(self: &Arc<Self>, keys: &[&[u8]], limit: Duration) -> Result<u64, Failure> {
@@ -135,10 +132,25 @@ impl Cluster {
             tell(pipeline, self.shared(), CHANGED, keys.copied());
         };
         let answers = self.all(Class::Small, &units, close, limit).await;
-        let removed = |answer: Result<Vec<redis::Value>, Failure>| {
-            answer.map(|counts| counts.last().map_or(0, count))
-        };
-        answers.into_iter().map(removed).sum()
+        all_done(&answers)?;
+        let removed = answers.iter().flatten();
+        Ok(removed.map(|counts| counts.last().map_or(0, count)).sum())
+    }
+}
+
+/// Where some are not, which.
+#[cfg(feature = "redis-cluster")]
+fn all_done<T>(answers: &[Result<T, Failure>]) -> Result<(), Failure> {
+    if let Some(failure) = all_failed(answers) {
+        return Err(failure);
+    }
+    let places = answers.iter().enumerate();
+    let failed = places.filter(|(_, answer)| answer.is_err());
+    let failed: Arc<[usize]> = failed.map(|(place, _)| place).collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Partly(failed))
     }
 }
 

@@ -55,6 +55,12 @@ const SCENARIOS: &[Scenario] = &[
         run: scenarios::long_freeze,
     },
     Scenario {
+        name: "cluster",
+        about: "of three masters with replicas one is killed, replaced, and back as a replica",
+        cycles: 30,
+        run: scenarios::cluster,
+    },
+    Scenario {
         name: "half-open",
         about: "the connections there are go silent, new ones work",
         cycles: 20,

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tests::{
+    cluster::Cluster,
     figure::Figure,
     proxy::{Proxy, Way},
     redis::Server,
@@ -118,6 +119,28 @@ fn frozen(cycles: u32, time: Duration) -> Figures {
         // A share of the requests may pay the budget: the percentile is not bounded here.
         figures.retain(|(name, _)| *name != "p99");
         figures
+    })
+}
+
+/// G2, for a cluster: a master is killed, its replica takes over, and it comes back as a replica.
+pub(crate) fn cluster(cycles: u32) -> Figures {
+    run(async move {
+        let mut cluster = tokio::task::block_in_place(|| Cluster::start(3, 3));
+        let cache = process(&cluster.url());
+        coherent(&cache).await;
+        let healthy = healthy(&cache).await;
+        let felt = during(&cache, async {
+            for cycle in 0..cycles as usize {
+                tokio::task::block_in_place(|| cluster.replace(cycle % 3));
+                tokio::time::sleep(HALF_SECOND).await;
+            }
+        })
+        .await;
+        println!(
+            "  used again: {}",
+            cache.remote_stats().is_some_and(|stats| stats.is_coherent)
+        );
+        judged(&felt, healthy, 40.0)
     })
 }
 
