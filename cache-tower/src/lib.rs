@@ -61,6 +61,7 @@
 //! | Feature | Default | What it adds |
 //! |---|---|---|
 //! | `redis` | no | the [remote tier](adapter::HttpCacheBuilder::remote) in Redis or Valkey |
+//! | `redis-cluster` | no | the same in a cluster |
 //! | `test-util` | no | a clock and a random source that tests control |
 
 pub mod adapter;

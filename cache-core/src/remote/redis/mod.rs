@@ -13,12 +13,31 @@
 //! random intervals of up to half a second. Three requests in a row without an answer, and the
 //! connections are given up: so a link that is half open, or a frozen server, costs three budgets.
 //!
+//! # Sentinel
+//!
+//! With `redis+sentinel://host,host/service` the sentinels are asked, one after the other, where the master of
+//! the service is, at every dial. A master that was replaced breaks its connections or refuses
+//! writes; both lead to a dial.
+//!
+//! # Cluster
+//!
+//! With `redis+cluster://host,host`, and the feature `redis-cluster`, each master has lanes, and a connection that
+//! tells of changes, of its own; the nodes that are named lead to the others. While one of them is
+//! away, so are its keys, and those of the others are not; [`Health::degraded`] says which node. Memory counts as told
+//! of changes when all masters tell. Batches go to all nodes at once; patterns walk all of them,
+//! also while slots are moved. The versions of all groups of a prefix are in one slot, and all times are by
+//! the clock of the node that has it. A slot that moves is followed; loads of its keys are not shared meanwhile.
+//! A replica that takes over may lack what its master had confirmed a moment before; the clocks of the nodes should
+//! agree to within the time that takes.
+//!
 //! # Deployment
 //!
 //! The user needs `GET`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`, `EVAL` and `EVALSHA`
-//! (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING`, and `CLIENT SETNAME`. What
-//! is missing shows in [`Health::degraded`]; the rest works. Nothing but keys of the prefix and their
-//! leases is touched; neither `KEYS` nor `FLUSHDB` is ever used.
+//! (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING`, and `CLIENT SETNAME`; in a cluster
+//! also `CLUSTER SLOTS`, `CLUSTER NODES` and `ASKING`. What is missing shows in [`Health::degraded`]; the
+//! rest works. Nothing but keys of the prefix and their leases is touched; neither `KEYS` nor
+//! `FLUSHDB` is ever used. A cluster should have `cluster-require-full-coverage no`: otherwise its nodes refuse
+//! everything while one of them is not replaced.
 
 mod address;
 mod answers;

@@ -95,8 +95,11 @@ return 1
 
 /// Keys: groups, then the time when the latest entry of any was born. Arguments: the version of a new
 /// one, milliseconds to keep it, when this entry was born. One is kept longer only when less than half
-/// of that is left: every write of it is told.
+/// of that is left: every write of it is told. An entry that was born later than now is of another
+/// clock, and under no version known to be valid.
 const JOIN_GROUPS: &str = r"
+local t = redis.call('TIME')
+local is_early = tonumber(ARGV[3]) > t[1] * 1000000 + t[2]
 local born = redis.call('GET', KEYS[#KEYS])
 if not born or tonumber(born) < tonumber(ARGV[3]) then
   redis.call('SET', KEYS[#KEYS], ARGV[3], 'PX', ARGV[2])
@@ -110,7 +113,7 @@ for i = 1, #KEYS - 1 do
   elseif redis.call('PTTL', KEYS[i]) * 2 < tonumber(ARGV[2]) then
     redis.call('PEXPIRE', KEYS[i], ARGV[2])
   end
-  versions[i] = version
+  versions[i] = is_early and 'unknown' or version
 end
 return versions
 ";

@@ -184,7 +184,7 @@ mod tests {
                      b 127.0.0.1:2@12,host myself,master - 0 0 1 connected 0-5460 [7->-a]\n";
         let held = Holdings::parse(nodes).unwrap();
         assert_eq!(held.slots, "0-5460 [7->-a]");
-        assert_eq!(*held.takers, ["127.0.0.1:1".into()]);
+        assert_eq!(held.takers, [Box::from("127.0.0.1:1")]);
         assert!(held.is_moving());
         let other = "a 127.0.0.1:1@11 myself,master - 0 5 2 connected 1 [7-<-b]";
         let held = Holdings::parse(other).unwrap();

@@ -160,11 +160,11 @@ impl Cluster {
         let chorus = &self.shared.chorus;
         chorus.seat(seats(&map), is_gap);
         self.set_clock(&map);
-        let (masters, is_whole) = (map.masters().to_vec(), map.is_whole());
+        let (nodes, is_whole) = (map.nodes().cloned().collect::<Vec<_>>(), map.is_whole());
         drop(map);
         // Whoever is not among the nodes any more ends here, outside of the lock.
         drop(old);
-        masters.iter().for_each(Node::attend);
+        nodes.iter().for_each(Node::attend);
         let words = "some slots of the cluster have no node";
         self.shared
             .health

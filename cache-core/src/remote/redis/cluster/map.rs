@@ -23,11 +23,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    pub(super) fn masters(&self) -> &[Arc<Node>] {
-        &self.masters
-    }
-
-    /// Also those that have no slot yet, as far as they are known.
+    /// All masters, also those that have no slot yet, as far as they are known.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         let guests = self.guests.iter().map(|(node, _)| node);
         self.masters.iter().chain(guests)

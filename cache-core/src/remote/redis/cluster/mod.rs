@@ -30,15 +30,19 @@
 //! not kept.
 //!
 //! Where another master takes over, its clock may be behind. It then has the time of the latest entry, which
-//! is kept beside the groups, and invalidations go beyond that. Where that record was lost, so were the
-//! versions of the groups, and an entry whose group has none is invalid.
+//! is kept beside the groups, and invalidations go beyond that; an entry that is ahead of its
+//! clock joins no group. Where that record was lost, so were the versions of the groups, and an entry
+//! whose group has none is invalid. What is left is a load that began before the change and ends
+//! after the clocks have met again: the clocks of the nodes should agree to within the time that it takes
+//! to replace a master.
 //!
 //! # What it does not promise
 //!
 //! Nodes replicate late. What a master confirmed and its replica had not got yet is undone when
 //! the replica takes over: a value that was invalidated in that moment may be back, until its lifetime ends.
-//! And a process that starts while the node with the groups is away, and not replaced, uses no node
-//! until it is: it cannot tell the age of anything.
+//! While a slot is being moved, leases of its keys are refused (`TRYAGAIN`): they are read and removed,
+//! and each process loads by itself. And a process that starts while the node with the groups is away, and
+//! not replaced, uses no node until it is: it cannot tell the age of anything.
 
 mod batch;
 mod learn;
@@ -99,7 +103,7 @@ impl Cluster {
         &self.shared
     }
 
-    /// Sees to it that somebody keeps the map.
+    /// Sees to it that somebody keeps the map, and so the nodes.
     pub(super) fn attend(self: &Arc<Self>) {
         let (weak, news) = (Arc::downgrade(self), &self.shared.news);
         start(&self.learner, || learn::keep(weak, Arc::clone(news)));
