@@ -25,6 +25,8 @@ pub enum Way {
     Open,
     /// They pass after a while.
     Slow(Duration),
+    /// So many a second pass, on each connection and in each direction.
+    Narrow(u32),
     /// They vanish, and nobody is told: a link that is half open.
     BlackHole,
     /// The connection is cut.
@@ -40,8 +42,12 @@ pub struct Proxy {
     /// The ways of those there are.
     old: Arc<Mutex<Vec<watch::Sender<Way>>>>,
     accepted: Arc<AtomicU64>,
+    record: Record,
     task: tokio::task::JoinHandle<()>,
 }
+
+/// What was seen on the wire, where that is recorded.
+type Record = Option<Arc<Mutex<Vec<u8>>>>;
 
 #[allow(
     clippy::disallowed_methods,
@@ -54,6 +60,19 @@ impl Proxy {
     ///
     /// Where no port is free.
     pub async fn before(port: u16) -> Self {
+        Self::start(port, None).await
+    }
+
+    /// As [`before`](Self::before), and keeps all bytes that come by.
+    ///
+    /// # Panics
+    ///
+    /// Where no port is free.
+    pub async fn recording(port: u16) -> Self {
+        Self::start(port, Some(Arc::default())).await
+    }
+
+    async fn start(port: u16, record: Record) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
             .expect("there is a free port");
@@ -63,6 +82,7 @@ impl Proxy {
         let accepted = Arc::new(AtomicU64::new(0));
         let task = {
             let (new, old, accepted) = (Arc::clone(&new), Arc::clone(&old), Arc::clone(&accepted));
+            let record = record.clone();
             tokio::spawn(async move {
                 let mut connections = JoinSet::new();
                 while let Ok((client, _)) = listener.accept().await {
@@ -70,7 +90,7 @@ impl Proxy {
                     let way = *new.lock().unwrap_or_else(PoisonError::into_inner);
                     let (set, watched) = watch::channel(way);
                     old.lock().unwrap_or_else(PoisonError::into_inner).push(set);
-                    connections.spawn(relay(client, port, watched));
+                    connections.spawn(relay(client, port, watched, record.clone()));
                 }
             })
         };
@@ -79,6 +99,7 @@ impl Proxy {
             new,
             old,
             accepted,
+            record,
             task,
         }
     }
@@ -87,6 +108,24 @@ impl Proxy {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What was recorded so far, in the order it came by, both directions of all connections.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<u8> {
+        let record = self.record.as_ref();
+        record.map_or_else(Vec::new, |record| {
+            record
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        })
     }
 
     /// Connections that were made through it.
@@ -121,7 +160,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn relay(client: TcpStream, port: u16, way: watch::Receiver<Way>) {
+async fn relay(client: TcpStream, port: u16, way: watch::Receiver<Way>, record: Record) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
         return;
     };
@@ -129,13 +168,18 @@ async fn relay(client: TcpStream, port: u16, way: watch::Receiver<Way>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::join!(
-        pump(from_client, to_server, way.clone()),
-        pump(from_server, to_client, way),
+        pump(from_client, to_server, way.clone(), record.clone()),
+        pump(from_server, to_client, way, record),
     );
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::Receiver<Way>) {
-    let mut buffer = vec![0; 64 * 1024];
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut way: watch::Receiver<Way>,
+    record: Record,
+) {
+    let mut buffer = vec![0; 16 * 1024];
     loop {
         let now = *way.borrow_and_update();
         if now == Way::Cut {
@@ -152,10 +196,18 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::R
             return;
         };
         let bytes = buffer.get(..length).unwrap_or_default();
+        if let Some(record) = &record {
+            let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+            record.extend_from_slice(bytes);
+        }
         let now = *way.borrow();
         match now {
             Way::Open => {}
             Way::Slow(pause) => tokio::time::sleep(pause).await,
+            Way::Narrow(rate) => {
+                let seconds = length as f64 / f64::from(rate);
+                tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+            }
             Way::BlackHole => continue,
             Way::Cut => return,
         }

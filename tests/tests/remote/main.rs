@@ -17,4 +17,5 @@ mod fleet;
 mod http;
 mod refusals;
 mod support;
+mod tls;
 mod values;

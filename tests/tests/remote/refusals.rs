@@ -3,7 +3,7 @@
 use crate::support::{Loads, policy, redis, settings, until};
 use cache_core::{
     Cache,
-    remote::{self, Health, Redis, Remote, State},
+    remote::{self, Health, Redis, RedisSettings, Remote, State},
 };
 use std::{
     sync::{Arc, Mutex},
@@ -11,15 +11,14 @@ use std::{
 };
 use tests::{proxy::Proxy, redis::Server};
 
-const CANARY: &str = "canary-7f3a";
+pub(crate) const CANARY: &str = "canary-7f3a";
 
 /// Builds at once, serves, and says what is wrong.
-async fn serves_and_says(url: &str, words: &str) {
+pub(crate) async fn serves_and_says(settings: RedisSettings, words: &str) {
     let told: Arc<Mutex<Vec<Health>>> = Arc::default();
     let observed = Arc::clone(&told);
     let began = Instant::now();
-    let settings =
-        settings(url).observe(move |health| observed.lock().unwrap().push(health.clone()));
+    let settings = settings.observe(move |health| observed.lock().unwrap().push(health.clone()));
     let shown = format!("{settings:?}");
     let remote = Redis::with(settings).unwrap();
     let cache: Cache<u64> = Cache::builder("it")
@@ -40,15 +39,18 @@ async fn serves_and_says(url: &str, words: &str) {
         "{:?}",
         began.elapsed()
     );
-    let mut reason = Arc::from("");
-    until(words, async || match remote.health().state {
-        State::Down(found) => {
+    let mut reason: Arc<str> = Arc::from("");
+    let since = Instant::now();
+    while !reason.contains(words) {
+        assert!(
+            since.elapsed() < Duration::from_secs(10),
+            "`{reason}` has no `{words}`"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        if let State::Down(found) = remote.health().state {
             reason = found;
-            reason.contains(words)
         }
-        _ => false,
-    })
-    .await;
+    }
     let told = told.lock().unwrap();
     assert!(
         told.iter()
@@ -69,13 +71,13 @@ async fn serves_and_says(url: &str, words: &str) {
 async fn rds_08_a_wrong_password_is_said_and_not_shown() {
     let server = Server::start_with(&["--requirepass", "right"]);
     let url = format!("redis://:{CANARY}@127.0.0.1:{}", server.port());
-    serves_and_says(&url, "password").await;
+    serves_and_says(settings(&url), "password").await;
 }
 
 #[tokio::test]
 async fn rds_08_a_missing_password_is_said() {
     let server = Server::start_with(&["--requirepass", "right"]);
-    serves_and_says(&server.url(), "password").await;
+    serves_and_says(settings(&server.url()), "password").await;
 }
 
 /// RDS-08: no more than one attempt a second, so that the server's log does not fill.
@@ -98,17 +100,14 @@ async fn a_wrong_database_is_said() {
     let server = Server::start();
     let url = format!("redis://:{CANARY}@127.0.0.1:{}/99", server.port());
     let _ = server.ask(&["CONFIG", "SET", "requirepass", CANARY]);
-    serves_and_says(&url, "database").await;
+    serves_and_says(settings(&url), "database").await;
 }
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_said() {
     let port = tests::redis::free_port();
-    serves_and_says(
-        &format!("redis://user:{CANARY}@127.0.0.1:{port}"),
-        "nothing listens",
-    )
-    .await;
+    let url = format!("redis://user:{CANARY}@127.0.0.1:{port}");
+    serves_and_says(settings(&url), "nothing listens").await;
 }
 
 #[tokio::test]
@@ -123,13 +122,21 @@ async fn a_server_of_another_kind_is_said() {
             let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         }
     });
-    serves_and_says(&format!("redis://:{CANARY}@127.0.0.1:{port}"), "in its URL").await;
+    let url = format!("redis://:{CANARY}@127.0.0.1:{port}");
+    serves_and_says(settings(&url), "in its URL").await;
 }
 
 #[test]
 fn urls_that_cannot_be_used_are_errors_that_show_no_secret() {
     for (url, words) in [
-        (format!("rediss://:{CANARY}@localhost"), "redis-tls"),
+        (
+            format!("rediss://:{CANARY}@localhost#insecure"),
+            "ca_certificate",
+        ),
+        (
+            format!("valkeys://:{CANARY}@localhost#insecure"),
+            "ca_certificate",
+        ),
         (format!("http://:{CANARY}@localhost"), "scheme"),
         (
             format!("redis://:{CANARY}@local host"),

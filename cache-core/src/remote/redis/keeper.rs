@@ -12,6 +12,7 @@ use crate::{
             answers::server_time,
             lanes::{Lanes, ask, reason},
             node::Node,
+            tls,
         },
     },
     timer,
@@ -134,8 +135,12 @@ impl From<&RedisError> for Trouble {
 
 impl Trouble {
     fn slow() -> Self {
+        Self::that("it does not answer in time")
+    }
+
+    fn that(words: &str) -> Self {
         Self {
-            reason: "it does not answer in time".into(),
+            reason: words.into(),
             is_refusal: false,
         }
     }
@@ -162,9 +167,11 @@ async fn dial(node: &Arc<Node>) -> Result<(), Trouble> {
 }
 
 async fn checkout(node: &Node) -> Result<Connection, Trouble> {
-    node.place().pool.get().await.map_err(|error| match error {
-        PoolError::Backend(error) => Trouble::from(&error),
-        _ => Trouble::slow(),
+    let place = node.place();
+    place.pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) if !error.is_timeout() => tls::hint(&place.address, &error)
+            .map_or_else(|| Trouble::from(&error), Trouble::that),
+        _ => Trouble::that(tls::silence(&place.address)),
     })
 }
 

@@ -3,7 +3,10 @@
 //! A lane is an object of the pool that stays checked out; clones of its connection carry any number
 //! of requests at a time. One checkout per request would cost several times the throughput.
 
-use crate::remote::{Failure, redis::settings::RedisSettings};
+use crate::remote::{
+    Failure,
+    redis::{settings::RedisSettings, tls},
+};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use redis::{
     Cmd, ConnectionAddr, ErrorKind, Pipeline, ProtocolVersion, RedisError, Value,
@@ -199,6 +202,9 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
 pub(super) fn reason(error: &RedisError) -> Arc<str> {
     if error.kind() == ErrorKind::AuthenticationFailed {
         return "the user or the password in its URL was refused".into();
+    }
+    if let Some(words) = tls::reason(error) {
+        return words.into();
     }
     match error.code() {
         Some("NOAUTH") => "it asks for a password, and its URL has none".into(),

@@ -34,6 +34,7 @@ mod servers;
 mod settings;
 mod shared;
 mod timeline;
+mod tls;
 
 pub use settings::RedisSettings;
 

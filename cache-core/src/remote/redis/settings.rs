@@ -1,6 +1,6 @@
 //! Where Redis is, and the limits it is used within.
 
-use super::health::Observer;
+use super::{health::Observer, tls};
 use crate::{Error, remote::Health};
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// How a [`Redis`](super::Redis) is reached and used.
 ///
-/// `Debug` shows the address, never the user or the password.
+/// `Debug` shows the address, never the user, the password, a certificate or a key.
 #[derive(Clone)]
 #[must_use]
 pub struct RedisSettings {
@@ -26,27 +26,27 @@ pub struct RedisSettings {
     pub(super) max_value: usize,
     pub(super) large: usize,
     pub(super) observer: Option<Observer>,
+    #[cfg(feature = "redis-tls")]
+    pub(super) tls: tls::Given,
 }
 
 impl RedisSettings {
-    /// Settings for the server that `url` names, as `redis://user:password@host:6379/0`.
+    /// Settings for the server that `url` names, as `redis://user:password@host:6379/0`;
+    /// with the feature `redis-tls` also `rediss://` and `valkeys://`.
     ///
     /// # Errors
     ///
     /// [`is_config`](Error::is_config) where the URL cannot be read. It is not shown, since it may hold
     /// a password.
     pub fn new(url: &str) -> Result<Self, Error> {
-        if url.starts_with("rediss:") || url.starts_with("valkeys:") {
-            return Err(Error::config(
-                "the URL of the remote tier asks for TLS, but this build lacks the feature `redis-tls` of cache-core",
-            ));
-        }
+        tls::check_url(url)?;
         let info = url.into_connection_info().map_err(|error| {
             Error::config(format!(
                 "the URL of the remote tier cannot be read ({}); accepted is redis://[user:password@]host[:port][/database]",
                 error.category()
             ))
         })?;
+        tls::check(&info)?;
         Ok(Self {
             info,
             prefix: "cache:".to_owned(),
@@ -60,6 +60,8 @@ impl RedisSettings {
             max_value: 1024 * 1024,
             large: 64 * 1024,
             observer: None,
+            #[cfg(feature = "redis-tls")]
+            tls: tls::Given::default(),
         })
     }
 
@@ -166,6 +168,8 @@ impl RedisSettings {
                 self.max_value
             ));
         }
+        #[cfg(feature = "redis-tls")]
+        self.check_tls(&mut problems);
         if problems.is_empty() {
             Ok(())
         } else {
