@@ -16,7 +16,11 @@ use tokio::{
     },
     sync::watch,
     task::JoinSet,
+    time::Instant,
 };
+
+/// What a narrow link may make up for when it was held up.
+const SLACK: Duration = Duration::from_millis(20);
 
 /// What happens to bytes on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +146,14 @@ impl Proxy {
         }
     }
 
+    /// From now on for one of the connections there are, the `nth` that was made.
+    pub fn set_one(&self, nth: usize, way: Way) {
+        let old = self.old.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = old.get(nth) {
+            let _ = connection.send(way);
+        }
+    }
+
     /// For connections made from now on.
     pub fn set_new(&self, way: Way) {
         *self.new.lock().unwrap_or_else(PoisonError::into_inner) = way;
@@ -173,6 +185,10 @@ async fn relay(client: TcpStream, port: u16, way: watch::Receiver<Way>, record: 
     );
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how wide a link is, is a matter of real time"
+)]
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -180,6 +196,7 @@ async fn pump(
     record: Record,
 ) {
     let mut buffer = vec![0; 16 * 1024];
+    let mut free = Instant::now();
     loop {
         let now = *way.borrow_and_update();
         if now == Way::Cut {
@@ -205,8 +222,10 @@ async fn pump(
             Way::Open => {}
             Way::Slow(pause) => tokio::time::sleep(pause).await,
             Way::Narrow(rate) => {
+                // From when the last byte went, so that being woken late does not add up.
                 let seconds = length as f64 / f64::from(rate);
-                tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                free = free.max(Instant::now() - SLACK) + Duration::from_secs_f64(seconds);
+                tokio::time::sleep_until(free).await;
             }
             Way::BlackHole => continue,
             Way::Cut => return,

@@ -15,6 +15,7 @@ mod coherence;
 mod faults;
 mod fleet;
 mod http;
+mod large;
 mod refusals;
 mod support;
 mod tls;

@@ -78,9 +78,14 @@ pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
         };
         // Listening before looking, so that lanes given up in between are not missed.
         let woken = wake.notified();
-        if strong.lanes().is_some() {
+        if let Some(lanes) = strong.lanes() {
             failures = 0;
-            drop(strong);
+            if lanes.lacks_large()
+                && let Ok(large) = strong.gate.pass(checkout(&strong)).await
+            {
+                lanes.set_large(large);
+            }
+            drop((lanes, strong));
             // Looks up now and then: whoever drops the last handle need not find a runtime.
             timer::until(timer::later(timer::now(), LONGEST_PAUSE), woken).await;
             continue;
@@ -169,8 +174,9 @@ async fn dial(node: &Arc<Node>) -> Result<(), Trouble> {
 async fn checkout(node: &Node) -> Result<Connection, Trouble> {
     let place = node.place();
     place.pool.get().await.map_err(|error| match error {
-        PoolError::Backend(error) if !error.is_timeout() => tls::hint(&place.address, &error)
-            .map_or_else(|| Trouble::from(&error), Trouble::that),
+        PoolError::Backend(error) if !error.is_timeout() => {
+            tls::hint(&place.address, &error).map_or_else(|| Trouble::from(&error), Trouble::that)
+        }
         _ => Trouble::that(tls::silence(&place.address)),
     })
 }

@@ -5,7 +5,7 @@
 
 use crate::remote::{
     Failure,
-    redis::{settings::RedisSettings, tls},
+    redis::{settings::RedisSettings, shared::Class, tls},
 };
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use redis::{
@@ -34,6 +34,8 @@ pub(super) struct Lanes {
     next: AtomicUsize,
     /// Requests without an answer since the latest answer.
     late: AtomicU32,
+    /// The same of the large lane alone, which may be dead while others are well.
+    large_late: AtomicU32,
 }
 
 struct Lane {
@@ -58,6 +60,29 @@ impl Lane {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(slot.map(Connection::take));
+    }
+}
+
+/// A question on the lane of large values. Dropped before it is answered, it says that it was not.
+pub(super) struct Asked<'a>(Option<&'a Lanes>);
+
+impl<'a> Asked<'a> {
+    pub(super) fn over(lanes: &'a Lanes, class: Class) -> Self {
+        Self(Some(lanes).filter(|_| class == Class::Large))
+    }
+
+    pub(super) fn answered(mut self) {
+        if let Some(lanes) = self.0.take() {
+            lanes.large_was(true);
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if let Some(lanes) = self.0 {
+            lanes.large_was(false);
+        }
     }
 }
 
@@ -97,6 +122,7 @@ impl Lanes {
             large: Mutex::new(None),
             next: AtomicUsize::new(0),
             late: AtomicU32::new(0),
+            large_late: AtomicU32::new(0),
         }
     }
 
@@ -122,6 +148,27 @@ impl Lanes {
                 drop(large);
                 self.small()
             }
+        }
+    }
+
+    /// Whether large values share a lane with small ones, which is slow but works.
+    pub(super) fn lacks_large(&self) -> bool {
+        let large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        large.is_none()
+    }
+
+    /// Whether a question on the lane of large values was answered. After three in a row that were not,
+    /// whether for time or because nobody waited any longer, it is given up alone; what is still on its
+    /// way over it arrives.
+    pub(super) fn large_was(&self, answered: bool) {
+        if answered {
+            self.large_late.store(0, Ordering::Relaxed);
+        } else if self.large_late.fetch_add(1, Ordering::Relaxed) + 1 >= STRAIGHT {
+            self.large_late.store(0, Ordering::Relaxed);
+            let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+            let given_up = large.take();
+            drop(large);
+            given_up.iter().for_each(Lane::give_up);
         }
     }
 

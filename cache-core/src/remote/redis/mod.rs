@@ -15,7 +15,7 @@
 //!
 //! # Deployment
 //!
-//! The user needs `GET`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`, `EVAL` and `EVALSHA`
+//! The user needs `GET`, `STRLEN`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`, `EVAL` and `EVALSHA`
 //! (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING`, and `CLIENT SETNAME`. What
 //! is missing shows in [`Health::degraded`]; the rest works. Nothing but keys of the prefix and their
 //! leases is touched; neither `KEYS` nor `FLUSHDB` is ever used.
@@ -33,6 +33,7 @@ mod scripts;
 mod servers;
 mod settings;
 mod shared;
+mod sized;
 mod timeline;
 mod tls;
 
@@ -44,8 +45,9 @@ use crate::{
     remote::{
         Ask, Failure, Found, Health, Leased, Remote, ServerTime, Token, Value, Watcher, Work,
     },
+    timer,
 };
-use answers::{leased, version};
+use answers::{leased, size_in, version};
 use bytes::Bytes;
 use link::{CHANGED, WOKEN, message_of};
 use names::Name;
@@ -158,14 +160,9 @@ fn positive_millis(duration: Duration) -> String {
 impl Remote for Redis {
     fn look<'a>(&'a self, key: &'a [u8], limit: Duration) -> Work<'a, Option<Found>> {
         Box::pin(async move {
-            let Inner { shared, servers } = &*self.0;
+            let (inner, shared) = (&self.0, &self.0.shared);
             let name = shared.names.value(key);
-            let mut get = redis::cmd("GET");
-            get.arg(&name);
-            let class = shared.expected(&name);
-            let found = self
-                .0
-                .found(servers.one(class, &name, &get, limit).await?)?;
+            let found = inner.found(inner.get(&name, limit).await?)?;
             shared.remember_size(&name, found.as_ref().map_or(0, |found| found.bytes.len()));
             Ok(found)
         })
@@ -191,7 +188,17 @@ impl Remote for Redis {
                 args: &[asked.token.as_bytes(), lasting.as_bytes(), asked.seen],
                 is_timed: true,
             };
-            leased(servers.step(&call, limit).await?, None)
+            let asked = timer::now();
+            let answer = servers.step(&call, limit).await?;
+            let Some(size) = size_in(&answer) else {
+                return leased(answer, None);
+            };
+            shared.remember_size(&value, usize::try_from(size).unwrap_or(usize::MAX));
+            let left = limit.saturating_sub(timer::now().saturating_duration_since(asked));
+            let found = self.0.found(self.0.get_sized(&value, size, left).await?)?;
+            // Evicted in between: who asked loads for itself.
+            let found = found.ok_or_else(|| Failure::Refused("GONE".into()))?;
+            Ok(Leased::Value(found))
         })
     }
 

@@ -6,7 +6,7 @@ use crate::{
         redis::{
             answers::{count, page_of, time_in},
             keeper::{self, Gate},
-            lanes::{self, Lanes, Redirect, Verdict, ask, ask_all, judge},
+            lanes::{self, Asked, Lanes, Redirect, Verdict, ask, ask_all, judge},
             link,
             scripts::{Step, is_unknown},
             shared::{Class, Shared},
@@ -210,7 +210,11 @@ impl Node {
         limit: Duration,
     ) -> Result<Value, Miss> {
         let lanes = self.in_use()?;
+        let asked = Asked::over(&lanes, class);
         let answer = ask(connection(&lanes, class)?, cmd, limit).await;
+        if answer.is_some() {
+            asked.answered();
+        }
         self.settle(&lanes, answer, limit)
     }
 

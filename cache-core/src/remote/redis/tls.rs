@@ -45,24 +45,6 @@ pub(super) fn is_asked_for(address: &ConnectionAddr) -> bool {
     matches!(address, ConnectionAddr::TcpTls { .. })
 }
 
-/// `host` and `port`, reached as `like` is: another node of the same servers.
-#[allow(dead_code, reason = "for those who learn of further nodes")]
-pub(super) fn alike(like: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
-    match like {
-        ConnectionAddr::TcpTls {
-            insecure,
-            tls_params,
-            ..
-        } => ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure: *insecure,
-            tls_params: tls_params.clone(),
-        },
-        _ => ConnectionAddr::Tcp(host, port),
-    }
-}
-
 /// Why nothing came back while a connection was made. A port that speaks no TLS waits for the end of
 /// what it takes for a line.
 pub(super) fn silence(address: &ConnectionAddr) -> &'static str {
