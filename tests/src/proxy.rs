@@ -46,6 +46,7 @@ pub struct Proxy {
     /// The ways of those there are.
     old: Arc<Mutex<Vec<watch::Sender<Way>>>>,
     accepted: Arc<AtomicU64>,
+    open: Arc<AtomicU64>,
     record: Record,
     task: tokio::task::JoinHandle<()>,
 }
@@ -84,9 +85,10 @@ impl Proxy {
         let new = Arc::new(Mutex::new(Way::Open));
         let old: Arc<Mutex<Vec<watch::Sender<Way>>>> = Arc::default();
         let accepted = Arc::new(AtomicU64::new(0));
+        let open = Arc::new(AtomicU64::new(0));
         let task = {
             let (new, old, accepted) = (Arc::clone(&new), Arc::clone(&old), Arc::clone(&accepted));
-            let record = record.clone();
+            let (record, open) = (record.clone(), Arc::clone(&open));
             tokio::spawn(async move {
                 let mut connections = JoinSet::new();
                 while let Ok((client, _)) = listener.accept().await {
@@ -94,7 +96,12 @@ impl Proxy {
                     let way = *new.lock().unwrap_or_else(PoisonError::into_inner);
                     let (set, watched) = watch::channel(way);
                     old.lock().unwrap_or_else(PoisonError::into_inner).push(set);
-                    connections.spawn(relay(client, port, watched, record.clone()));
+                    let (record, open) = (record.clone(), Arc::clone(&open));
+                    open.fetch_add(1, Ordering::SeqCst);
+                    connections.spawn(async move {
+                        relay(client, port, watched, record).await;
+                        open.fetch_sub(1, Ordering::SeqCst);
+                    });
                 }
             })
         };
@@ -103,6 +110,7 @@ impl Proxy {
             new,
             old,
             accepted,
+            open,
             record,
             task,
         }
@@ -136,6 +144,12 @@ impl Proxy {
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Connections that neither side has ended.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// From now on for the connections there are.

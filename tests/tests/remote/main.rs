@@ -12,6 +12,7 @@
 )]
 
 mod coherence;
+mod crowds;
 mod faults;
 mod fleet;
 mod http;

@@ -1,6 +1,6 @@
 //! Settings that cannot work, and servers that refuse: visible in words, never fatal, never a secret.
 
-use crate::support::{Loads, policy, redis, settings, until};
+use crate::support::{Loads, coherent, policy, redis, settings, until};
 use cache_core::{
     Cache,
     remote::{self, Health, Redis, RedisSettings, Remote, State},
@@ -9,7 +9,10 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use tests::{proxy::Proxy, redis::Server};
+use tests::{
+    proxy::{Proxy, Way},
+    redis::Server,
+};
 
 pub(crate) const CANARY: &str = "canary-7f3a";
 
@@ -95,6 +98,71 @@ async fn rds_08_a_wrong_password_is_not_tried_again_at_once() {
     assert!(proxy.accepted() <= 4, "{}", proxy.accepted());
 }
 
+/// RDS-08: a password that is set while the service runs.
+#[tokio::test]
+async fn rds_08_a_password_that_is_set_at_runtime_is_told_once_and_tried_once_a_second() {
+    let server = Server::start_with(&["--requirepass", CANARY]);
+    let proxy = Proxy::recording(server.port()).await;
+    let url = format!("redis://:{CANARY}@127.0.0.1:{}", proxy.port());
+    let told: Arc<Mutex<Vec<Health>>> = Arc::default();
+    let observed = Arc::clone(&told);
+    let settings = settings(&url).observe(move |health| {
+        observed.lock().unwrap().push(health.clone());
+    });
+    let operator = |password: &str, new: &str| {
+        let url = format!("redis://:{password}@127.0.0.1:{}", server.port());
+        let client = ::redis::Client::open(url).unwrap();
+        let mut operator = client.get_connection().unwrap();
+        let mut set = ::redis::cmd("CONFIG");
+        set.arg("SET").arg("requirepass").arg(new);
+        set.exec(&mut operator).unwrap();
+    };
+    let remote = Redis::with(settings).unwrap();
+    let cache: Cache<u64> = Cache::builder("it")
+        .policy(policy())
+        .remote(Arc::new(remote.clone()))
+        .build()
+        .unwrap();
+    coherent(&cache).await;
+    operator(CANARY, "another");
+    proxy.set_old(Way::Cut);
+    let refused =
+        |health: &Health| matches!(&health.state, State::Down(why) if why.contains("password"));
+    until("the refusal", async || {
+        let _ = remote.look(b"k", Duration::from_secs(1)).await;
+        refused(&remote.health())
+    })
+    .await;
+    let attempts = |bytes: &[u8]| {
+        bytes
+            .windows(CANARY.len())
+            .filter(|part| *part == CANARY.as_bytes())
+            .count()
+    };
+    let (before, began) = (attempts(&proxy.recorded()), Instant::now());
+    let loads = Loads::default();
+    for key in 0..30_u64 {
+        cache
+            .get_or_load(&key, || loads.clone().load())
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(loads.count(), 30, "everybody is served");
+    let most = began.elapsed().as_secs_f64() + 1.0;
+    let tried = attempts(&proxy.recorded()) - before;
+    assert!(tried as f64 <= most, "{tried} in {most} s");
+    let times = told
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|health| refused(health))
+        .count();
+    assert_eq!(times, 1);
+    operator("another", CANARY);
+    until("it is used again", async || remote.health().is_up()).await;
+}
+
 #[tokio::test]
 async fn a_wrong_database_is_said() {
     let server = Server::start();
@@ -108,6 +176,82 @@ async fn an_address_where_nobody_listens_is_said() {
     let port = tests::redis::free_port();
     let url = format!("redis://user:{CANARY}@127.0.0.1:{port}");
     serves_and_says(settings(&url), "nothing listens").await;
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_said() {
+    // Where nobody answers for names either, that nothing answers is all there is to say.
+    let url = format!("redis://user:{CANARY}@no-such-host.invalid");
+    serves_and_says(settings(&url), "in its URL").await;
+}
+
+#[tokio::test]
+async fn an_address_that_swallows_everything_is_said() {
+    let server = Server::start();
+    let proxy = Proxy::before(server.port()).await;
+    proxy.set_new(Way::BlackHole);
+    let url = format!("redis://user:{CANARY}@127.0.0.1:{}", proxy.port());
+    serves_and_says(settings(&url), "nothing answers in time").await;
+}
+
+/// SEC-01: what a server repeats of what it was sent, is not repeated here.
+#[tokio::test]
+async fn sec_01_a_server_that_repeats_the_password_is_not_quoted() {
+    for reply in [
+        format!("-{CANARY} refused\r\n"),
+        format!("-ERR unknown command 'AUTH', with args beginning with: '{CANARY}'\r\n"),
+        format!("-WRONGPASS {CANARY}\r\n"),
+        format!("${CANARY}\r\n"),
+    ] {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut asked = [0; 4096];
+                while socket.read(&mut asked).await.is_ok_and(|length| length > 0) {
+                    let _ = socket.write_all(reply.repeat(4).as_bytes()).await;
+                }
+            }
+        });
+        let url = format!("redis://{CANARY}:{CANARY}@127.0.0.1:{port}");
+        serves_and_says(settings(&url), "in its URL").await;
+    }
+}
+
+/// SEC-01: every public type that a secret goes through.
+#[tokio::test]
+async fn sec_01_nothing_that_can_be_printed_shows_a_secret() {
+    let server = Server::start_with(&["--requirepass", CANARY]);
+    let url = format!("redis://:{CANARY}@127.0.0.1:{}", server.port());
+    let made = settings(&url);
+    let remote = Redis::with(made.clone()).unwrap();
+    let dynamic = remote::from_url(&url).unwrap();
+    let builder = Cache::<u64>::builder("it").remote(Arc::new(remote.clone()));
+    let mut shown = format!("{made:?} {made:#?} {remote:?} {dynamic:?} {builder:?}");
+    let cache = builder.build().unwrap();
+    let http = cache_tower::HttpCache::builder().remote(dynamic);
+    shown += &format!("{http:?}");
+    let http = http.build().unwrap();
+    coherent(&cache).await;
+    let failing = || async { Err::<u64, _>("down") };
+    let error = cache.get_or_load(&1, failing).await.unwrap_err();
+    cache.insert(&2, 2).await.unwrap();
+    let loaded = cache.get(&2).await;
+    shown += &format!(
+        "{cache:?} {:?} {:?} {:?}",
+        cache.stats(),
+        cache.remote_stats(),
+        remote.health()
+    );
+    shown += &format!(
+        "{http:?} {:?} {error} {error:?} {loaded:?}",
+        http.remote_stats()
+    );
+    shown += &format!("{:?}", remote.look(b"it:2", Duration::from_secs(1)).await);
+    assert!(shown.len() > 500 && !shown.contains(CANARY), "{shown}");
 }
 
 #[tokio::test]

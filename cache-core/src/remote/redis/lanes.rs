@@ -234,7 +234,8 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
         Some(code @ ("NOAUTH" | "WRONGPASS")) => {
             Verdict::Drop(Failure::Refused(code.into()), reason(error))
         }
-        Some(code) => Verdict::Keep(Failure::Refused(code.into())),
+        Some(code) if is_plain(code) => Verdict::Keep(Failure::Refused(code.into())),
+        Some(_) => Verdict::Keep(Failure::Refused("UNKNOWN".into())),
         None => match error.kind() {
             ErrorKind::Io | ErrorKind::Parse | ErrorKind::AuthenticationFailed => {
                 Verdict::Drop(Failure::Late, reason(error))
@@ -259,12 +260,27 @@ pub(super) fn reason(error: &RedisError) -> Arc<str> {
         Some("LOADING") => "it is still loading its data".into(),
         Some("NOPERM") => "the user in its URL may not use it (NOPERM)".into(),
         Some("ERR") => "it refused the database in its URL, or to be set up".into(),
-        Some(code) => format!("it refuses with {code}").into(),
+        Some(code) if is_plain(code) => format!("it refuses with {code}").into(),
+        Some(_) => "what answers at the address in its URL is not Redis".into(),
         None if error.is_timeout() => "it does not answer in time".into(),
         None if error.is_connection_refusal() => "nothing listens at the address in its URL".into(),
+        None if is_unknown_host(error) => "the host in its URL is not known by that name".into(),
         None if error.is_io_error() => "the connection to the address in its URL broke".into(),
         None => "what answers at the address in its URL is not Redis".into(),
     }
+}
+
+/// The library and the system say so in words alone.
+pub(super) fn is_unknown_host(error: &RedisError) -> bool {
+    error.is_io_error()
+        && error
+            .to_string()
+            .contains("failed to lookup address information")
+}
+
+/// Whether it is a code as servers have them, and no piece of what was sent.
+fn is_plain(code: &str) -> bool {
+    code.len() <= 16 && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// The pool: it dials, and it owns the limits of dialling.

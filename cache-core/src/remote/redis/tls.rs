@@ -4,7 +4,7 @@
 //! one's own, and that can be named. What the library offers for this, `#insecure` in the URL, is an
 //! error here, so that nobody reads a URL as safer than it is.
 
-use crate::Error;
+use crate::{Error, remote::redis::lanes::is_unknown_host};
 use redis::{ConnectionAddr, ConnectionInfo, RedisError};
 #[cfg(feature = "redis-tls")]
 use {
@@ -49,16 +49,16 @@ pub(super) fn is_asked_for(address: &ConnectionAddr) -> bool {
 /// what it takes for a line.
 pub(super) fn silence(address: &ConnectionAddr) -> &'static str {
     if is_asked_for(address) {
-        "it does not answer in time; is the port in its URL one for TLS?"
+        "nothing answers in time at the address in its URL; is its port one for TLS?"
     } else {
-        "it does not answer in time"
+        "nothing answers in time at the address in its URL"
     }
 }
 
 /// What a connection that broke while it was made may be about: a port for TLS hangs up on whoever
 /// speaks anything else.
 pub(super) fn hint(address: &ConnectionAddr, error: &RedisError) -> Option<&'static str> {
-    let broke = error.is_io_error() && !error.is_connection_refusal();
+    let broke = error.is_io_error() && !error.is_connection_refusal() && !is_unknown_host(error);
     (broke && !is_asked_for(address)).then_some(
         "the connection to the address in its URL could not be made, or broke at once; does the port ask for TLS (rediss://)?",
     )
