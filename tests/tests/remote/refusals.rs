@@ -369,6 +369,47 @@ async fn rds_09_a_user_without_scripts_reads_and_is_told_what_is_missing() {
     assert!(limited.health().is_up());
 }
 
+/// RDS-09: each of what a user may not do is named, and nobody fails for it.
+#[tokio::test]
+async fn rds_09_whatever_a_user_may_not_do_is_named() {
+    let server = Server::start();
+    for (forbidden, words) in [
+        ("-unlink", "UNLINK is not available"),
+        ("-subscribe", "tracking is not available"),
+        ("-client|setname", "CLIENT SETNAME is not available"),
+        ("-eval -evalsha", "EVAL is not available"),
+    ] {
+        let mut user = vec![
+            "ACL", "SETUSER", "limited", "reset", "on", ">pw", "~*", "&*", "+@all",
+        ];
+        user.extend(forbidden.split(' '));
+        let _ = server.ask(&user);
+        let remote = redis(&format!("redis://limited:pw@127.0.0.1:{}", server.port()));
+        let cache: Cache<u64> = Cache::builder("it")
+            .policy(policy())
+            .remote(Arc::new(remote.clone()))
+            .build()
+            .unwrap();
+        until(words, async || {
+            let Health {
+                state, degraded, ..
+            } = remote.health();
+            state == State::Up && degraded.iter().any(|text| text.contains(words))
+        })
+        .await;
+        let loads = Loads::default();
+        for key in 0..3_u64 {
+            let value = cache
+                .get_or_load(&(forbidden, key), || loads.clone().load())
+                .await;
+            assert_eq!(*value.unwrap(), key + 1);
+            cache.invalidate(&(forbidden, key)).await;
+            assert!(cache.get(&(forbidden, key)).await.is_none());
+        }
+        assert!(remote.health().is_up(), "{:?}", remote.health());
+    }
+}
+
 /// RDS-09, RDS-36: without tracking memory lives by its bound.
 #[tokio::test]
 async fn rds_36_a_server_that_tells_nothing_of_changes_is_used_all_the_same() {

@@ -204,6 +204,16 @@ async fn probe(node: &Node, connection: &Connection) -> Result<(), Trouble> {
         matches!(scripted, Some(Err(_))),
         "loads are not shared, and what is loaded is not stored",
     );
+    let mut unlink = redis::cmd("UNLINK");
+    unlink.arg(node.shared.names.group("%none"));
+    let unlinked = ask(clone(connection), &unlink, node.shared.settings.probe).await;
+    // Of a cluster, another node may have that name.
+    let is_forbidden = |error: &RedisError| error.code() == Some("NOPERM");
+    node.degrade(
+        "UNLINK",
+        matches!(&unlinked, Some(Err(error)) if is_forbidden(error)),
+        "nothing is stored, and what is invalidated is found again by others",
+    );
     Ok(())
 }
 

@@ -15,10 +15,27 @@
 //!
 //! # Deployment
 //!
-//! The user needs `GET`, `STRLEN`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`, `EVAL` and `EVALSHA`
-//! (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING`, and `CLIENT SETNAME`. What
-//! is missing shows in [`Health::degraded`]; the rest works. Nothing but keys of the prefix and their
+//! The user needs `GET`, `STRLEN`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`,
+//! `EVAL` and `EVALSHA` (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING` and
+//! `CLIENT SETNAME`; connections are set up with `HELLO` and checked with `PING` and `UNWATCH`. What is
+//! missing shows in [`Health::degraded`]; the rest works. Nothing but keys of the prefix and their
 //! leases is touched; neither `KEYS` nor `FLUSHDB` is ever used.
+//!
+//! A value of more than 64 KiB may need longer on its way than a request has. It is stored in the
+//! background, and read over a connection for such values; the second who asks for it waits for it, as
+//! long as its size says, because the first could not know. Of many keys that are asked for together
+//! the large ones are not waited for.
+//!
+//! # TLS
+//!
+//! With the feature `redis-tls`, `rediss://` and `valkeys://` speak TLS 1.2 or 1.3, by rustls and ring,
+//! over every connection. The server's certificate must be for the host in the URL, and of a CA that
+//! the system trusts, or of one given to `RedisSettings::ca_certificate`; there is no way around either.
+//! A certificate that is refused, or a port that speaks no TLS, is [`State::Down`](super::State::Down)
+//! with the reason: nothing is ever sent in plain text instead.
+//!
+//! An application that chooses the cryptography of rustls for its process itself
+//! (`CryptoProvider::install_default`) does so before it builds the first of these.
 
 mod answers;
 mod batches;
