@@ -376,7 +376,7 @@ async fn rds_09_whatever_a_user_may_not_do_is_named() {
     for (forbidden, words) in [
         ("-unlink", "UNLINK is not available"),
         ("-subscribe", "tracking is not available"),
-        ("-client|setname", "CLIENT SETNAME is not available"),
+        ("-client", "CLIENT SETNAME is not available"),
         ("-eval -evalsha", "EVAL is not available"),
     ] {
         let mut user = vec![
@@ -415,15 +415,7 @@ async fn rds_09_whatever_a_user_may_not_do_is_named() {
 async fn rds_36_a_server_that_tells_nothing_of_changes_is_used_all_the_same() {
     let server = Server::start();
     let _ = server.ask(&[
-        "ACL",
-        "SETUSER",
-        "deaf",
-        "on",
-        ">pw",
-        "~*",
-        "&*",
-        "+@all",
-        "-client|tracking",
+        "ACL", "SETUSER", "deaf", "on", ">pw", "~*", "&*", "+@all", "-client",
     ]);
     let remote = redis(&format!("redis://deaf:pw@127.0.0.1:{}", server.port()));
     let cache: Cache<u64> = Cache::builder("it")

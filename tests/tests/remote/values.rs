@@ -3,7 +3,7 @@
 use crate::support::{Loads, coherent, policy, process, redis, settings, up};
 use cache_core::{
     Cache, Policy,
-    remote::{Redis, Remote, checks},
+    remote::{Redis, Remote, RemoteSettings, checks},
 };
 use std::{sync::Arc, time::Duration};
 use tests::redis::Server;
@@ -131,11 +131,14 @@ async fn a_pattern_walks_in_bounded_batches() {
 async fn rds_18_large_values_have_a_lane_and_a_limit() {
     let server = Server::start();
     let remote: Arc<dyn Remote> = Arc::new(redis(&server.url()));
-    let cache: Cache<String> = Cache::builder("it")
-        .remote(Arc::clone(&remote))
-        .build()
-        .unwrap();
-    let other: Cache<String> = Cache::builder("it").remote(remote).build().unwrap();
+    let process = || -> Cache<String> {
+        Cache::builder("it")
+            .remote(Arc::clone(&remote))
+            .remote_settings(RemoteSettings::new().budget(Duration::from_secs(1)))
+            .build()
+            .unwrap()
+    };
+    let (cache, other) = (process(), process());
     crate::support::until("a connection", async || {
         cache.remote_stats().unwrap().health.is_up()
     })

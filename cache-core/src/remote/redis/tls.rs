@@ -229,3 +229,18 @@ fn identity(certificate: &[u8], key: &[u8]) -> Option<ClientConfig> {
         .with_client_auth_cert(chain, key)
         .ok()
 }
+
+#[cfg(all(test, not(feature = "redis-tls")))]
+mod tests {
+    use crate::remote::from_url;
+
+    #[test]
+    fn rds_38_a_build_without_tls_names_the_feature_and_never_goes_without() {
+        for scheme in ["rediss", "valkeys"] {
+            let error = from_url(&format!("{scheme}://:canary@localhost")).unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(error.is_config() && text.contains("redis-tls"), "{text}");
+            assert!(!text.contains("canary"), "{text}");
+        }
+    }
+}
