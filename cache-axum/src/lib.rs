@@ -52,6 +52,7 @@
 //! | `json` | yes | a JSON codec for typed caches ([`typed`]) |
 //! | `bincode` | no | a bincode 2 codec for typed caches; no longer maintained (RUSTSEC-2025-0141) |
 //! | `redis` | no | the [`remote`] tier in Redis or Valkey |
+//! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control |
 
 mod groups;

@@ -61,6 +61,7 @@
 //! | Feature | Default | What it adds |
 //! |---|---|---|
 //! | `redis` | no | the [remote tier](adapter::HttpCacheBuilder::remote) in Redis or Valkey |
+//! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control |
 
 pub mod adapter;

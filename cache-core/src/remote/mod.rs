@@ -365,7 +365,7 @@ impl Health {
 }
 
 /// The remote tier that `url` names, by its scheme: `redis://`, `rediss://` (TLS), `redis+unix://`
-/// and `unix://`, with the feature `redis`.
+/// and `unix://`, with the feature `redis`; those with TLS also need `redis-tls`.
 ///
 /// Nothing is dialled: what cannot be reached shows in [`Remote::health`].
 ///

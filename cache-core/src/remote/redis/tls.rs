@@ -126,6 +126,17 @@ pub(super) struct Given {
 impl RedisSettings {
     /// Trusts the CA certificates in `pem`, one or more in PEM, and no others. Default: those that the
     /// system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` in the environment name others.
+    ///
+    /// ```
+    /// use cache_core::{Error, remote::{Redis, RedisSettings}};
+    ///
+    /// fn shared(url: &str, ca: Vec<u8>) -> Result<Redis, Error> {
+    ///     Redis::with(RedisSettings::new(url)?.ca_certificate(ca))
+    /// }
+    ///
+    /// let error = shared("rediss://cache.internal", b"no certificate".to_vec()).unwrap_err();
+    /// assert!(error.is_config());
+    /// ```
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.tls.ca = Some(pem.into());
         self.equipped()
