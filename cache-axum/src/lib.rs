@@ -53,6 +53,7 @@
 //! | `bincode` | no | a bincode 2 codec for typed caches; no longer maintained (RUSTSEC-2025-0141) |
 //! | `redis` | no | the [`remote`] tier in Redis or Valkey |
 //! | `redis-cluster` | no | the same in a cluster |
+//! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control |
 
 mod groups;

@@ -40,6 +40,7 @@
 //! | `bincode` | no | `Bincode`, a codec on bincode 2, which is no longer maintained (RUSTSEC-2025-0141) |
 //! | `redis` | no | [`remote::Redis`](remote), the remote tier in Redis 6.2 or later, or Valkey |
 //! | `redis-cluster` | no | the same in a cluster |
+//! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | `ManualClock`, `FixedRandom`, keys whose hashes collide, a remote tier within the process, and the checks of every remote tier |
 //!
 //! # Limits

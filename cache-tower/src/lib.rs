@@ -62,6 +62,7 @@
 //! |---|---|---|
 //! | `redis` | no | the [remote tier](adapter::HttpCacheBuilder::remote) in Redis or Valkey |
 //! | `redis-cluster` | no | the same in a cluster |
+//! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control |
 
 pub mod adapter;

@@ -16,7 +16,11 @@ use tokio::{
     },
     sync::watch,
     task::JoinSet,
+    time::Instant,
 };
+
+/// What a narrow link may make up for when it was held up.
+const SLACK: Duration = Duration::from_millis(20);
 
 /// What happens to bytes on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub enum Way {
     Open,
     /// They pass after a while.
     Slow(Duration),
+    /// So many a second pass, on each connection and in each direction.
+    Narrow(u32),
     /// They vanish, and nobody is told: a link that is half open.
     BlackHole,
     /// The connection is cut.
@@ -40,8 +46,13 @@ pub struct Proxy {
     /// The ways of those there are.
     old: Arc<Mutex<Vec<watch::Sender<Way>>>>,
     accepted: Arc<AtomicU64>,
+    open: Arc<AtomicU64>,
+    record: Record,
     task: tokio::task::JoinHandle<()>,
 }
+
+/// What was seen on the wire, where that is recorded.
+type Record = Option<Arc<Mutex<Vec<u8>>>>;
 
 #[allow(
     clippy::disallowed_methods,
@@ -54,6 +65,19 @@ impl Proxy {
     ///
     /// Where no port is free.
     pub async fn before(port: u16) -> Self {
+        Self::start(port, None).await
+    }
+
+    /// As [`before`](Self::before), and keeps all bytes that come by.
+    ///
+    /// # Panics
+    ///
+    /// Where no port is free.
+    pub async fn recording(port: u16) -> Self {
+        Self::start(port, Some(Arc::default())).await
+    }
+
+    async fn start(port: u16, record: Record) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
             .expect("there is a free port");
@@ -61,8 +85,10 @@ impl Proxy {
         let new = Arc::new(Mutex::new(Way::Open));
         let old: Arc<Mutex<Vec<watch::Sender<Way>>>> = Arc::default();
         let accepted = Arc::new(AtomicU64::new(0));
+        let open = Arc::new(AtomicU64::new(0));
         let task = {
             let (new, old, accepted) = (Arc::clone(&new), Arc::clone(&old), Arc::clone(&accepted));
+            let (record, open) = (record.clone(), Arc::clone(&open));
             tokio::spawn(async move {
                 let mut connections = JoinSet::new();
                 while let Ok((client, _)) = listener.accept().await {
@@ -70,7 +96,12 @@ impl Proxy {
                     let way = *new.lock().unwrap_or_else(PoisonError::into_inner);
                     let (set, watched) = watch::channel(way);
                     old.lock().unwrap_or_else(PoisonError::into_inner).push(set);
-                    connections.spawn(relay(client, port, watched));
+                    let (record, open) = (record.clone(), Arc::clone(&open));
+                    open.fetch_add(1, Ordering::SeqCst);
+                    connections.spawn(async move {
+                        relay(client, port, watched, record).await;
+                        open.fetch_sub(1, Ordering::SeqCst);
+                    });
                 }
             })
         };
@@ -79,6 +110,8 @@ impl Proxy {
             new,
             old,
             accepted,
+            open,
+            record,
             task,
         }
     }
@@ -89,10 +122,22 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
-    /// Its port.
+    /// The port it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// What was recorded so far, in the order it came by, both directions of all connections.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<u8> {
+        let record = self.record.as_ref();
+        record.map_or_else(Vec::new, |record| {
+            record
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        })
     }
 
     /// Connections that were made through it.
@@ -101,10 +146,24 @@ impl Proxy {
         self.accepted.load(Ordering::SeqCst)
     }
 
+    /// Connections that neither side has ended.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::SeqCst)
+    }
+
     /// From now on for the connections there are.
     pub fn set_old(&self, way: Way) {
         let old = self.old.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in old.iter() {
+            let _ = connection.send(way);
+        }
+    }
+
+    /// From now on for one of the connections there are, the `nth` that was made.
+    pub fn set_one(&self, nth: usize, way: Way) {
+        let old = self.old.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = old.get(nth) {
             let _ = connection.send(way);
         }
     }
@@ -127,7 +186,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn relay(client: TcpStream, port: u16, way: watch::Receiver<Way>) {
+async fn relay(client: TcpStream, port: u16, way: watch::Receiver<Way>, record: Record) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
         return;
     };
@@ -135,13 +194,23 @@ async fn relay(client: TcpStream, port: u16, way: watch::Receiver<Way>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::join!(
-        pump(from_client, to_server, way.clone()),
-        pump(from_server, to_client, way),
+        pump(from_client, to_server, way.clone(), record.clone()),
+        pump(from_server, to_client, way, record),
     );
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::Receiver<Way>) {
-    let mut buffer = vec![0; 64 * 1024];
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how wide a link is, is a matter of real time"
+)]
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut way: watch::Receiver<Way>,
+    record: Record,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut free = Instant::now();
     loop {
         let now = *way.borrow_and_update();
         if now == Way::Cut {
@@ -158,10 +227,20 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::R
             return;
         };
         let bytes = buffer.get(..length).unwrap_or_default();
+        if let Some(record) = &record {
+            let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+            record.extend_from_slice(bytes);
+        }
         let now = *way.borrow();
         match now {
             Way::Open => {}
             Way::Slow(pause) => tokio::time::sleep(pause).await,
+            Way::Narrow(rate) => {
+                // From when the last byte went, so that being woken late does not add up.
+                let seconds = length as f64 / f64::from(rate);
+                free = free.max(Instant::now() - SLACK) + Duration::from_secs_f64(seconds);
+                tokio::time::sleep_until(free).await;
+            }
             Way::BlackHole => continue,
             Way::Cut => return,
         }

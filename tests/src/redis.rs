@@ -1,6 +1,7 @@
-//! A `redis-server` of one's own: on a free port, in a directory of its own, ended by its process id.
+//! A `redis-server`, or what `REDIS_SERVER` names, of one's own: on a free port, in a directory of its own, ended by its process id.
 
 use std::{
+    ffi::OsString,
     io,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -79,7 +80,7 @@ impl Server {
     /// Starts the process, and waits until it answers.
     pub fn run(&mut self) {
         let port = self.port.to_string();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         if let Some(watches) = &self.watches {
             // It writes to its file what it learns.
             let file = self.directory.join("sentinel.conf");
@@ -104,7 +105,7 @@ impl Server {
             .stderr(Stdio::null());
         let process = command
             .spawn()
-            .expect("redis-server can be started; `cargo xtask test` installs it");
+            .expect("the server can be started; `cargo xtask test` installs redis-server");
         self.process = Some(process);
         for _ in 0..500 {
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
@@ -220,6 +221,15 @@ impl Drop for Server {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// `REDIS_SERVER` in the environment, to test with another version of Redis, or with Valkey.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "it says with which server the tests are run"
+)]
+fn program() -> OsString {
+    std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
 fn path(path: &Path) -> &str {

@@ -131,15 +131,17 @@ impl Jobs {
         }
         let shift = Shift {
             jobs: Arc::clone(self),
+            running: Vec::new(),
             is_over: false,
         };
         // Outside a runtime the shift is dropped, and so over, and what is queued waits.
         drop(spawn(async move { shift.work().await }));
     }
 
-    fn take(&self) -> Vec<Job> {
+    /// What is to be done next, at most so many.
+    fn take(&self, most: usize) -> Vec<Job> {
         let mut desk = self.desk();
-        let count = desk.queue.len().min(TOGETHER);
+        let count = desk.queue.len().min(most);
         let taken: Vec<_> = desk.queue.drain(..count).collect();
         desk.bytes -= taken.iter().map(|(_, bytes)| bytes).sum::<usize>();
         taken.into_iter().map(|(job, _)| job).collect()
@@ -159,13 +161,19 @@ impl Jobs {
         due
     }
 
-    async fn renew(&self) {
-        for (token, name) in self.due(timer::now()) {
-            let renewed = self.remote.renew(&name, token, self.lasting, PATIENCE);
-            if renewed.await == Ok(false) {
-                self.stop_keeping(token);
-            }
-        }
+    /// The renewals of the leases that are due.
+    fn renewals(self: &Arc<Self>) -> impl Iterator<Item = Job> + use<> {
+        let jobs = Arc::clone(self);
+        let renewal = move |(token, name): (Token, Box<[u8]>)| -> Job {
+            let jobs = Arc::clone(&jobs);
+            Box::pin(async move {
+                let renewed = jobs.remote.renew(&name, token, jobs.lasting, PATIENCE);
+                if renewed.await == Ok(false) {
+                    jobs.stop_keeping(token);
+                }
+            })
+        };
+        self.due(timer::now()).into_iter().map(renewal)
     }
 
     fn next_wake(&self) -> Instant {
@@ -215,6 +223,7 @@ impl fmt::Debug for Jobs {
 /// The one task at work. Dropping it, as when its runtime ends, lets another begin.
 struct Shift {
     jobs: Arc<Jobs>,
+    running: Vec<Job>,
     is_over: bool,
 }
 
@@ -226,18 +235,18 @@ impl Shift {
     }
 
     async fn round(&mut self) {
-        let jobs = &self.jobs;
-        let batch = jobs.take();
-        let is_idle = batch.is_empty();
-        all(batch).await;
-        jobs.renew().await;
+        let jobs = Arc::clone(&self.jobs);
+        let room = TOGETHER.saturating_sub(self.running.len());
+        self.running.extend(jobs.take(room));
+        // Renewals wait for no job: one may take longer than a lease lasts.
+        self.running.extend(jobs.renewals());
         if jobs.journal.is_pending() && jobs.remote.health().is_up() {
             jobs.journal.replay(&*jobs.remote, PATIENCE).await;
         }
-        if is_idle {
-            let news = timer::until(jobs.next_wake(), jobs.something.notified()).await;
-            self.is_over = news.is_none() && jobs.is_over();
-        }
+        let news = news(&mut self.running, jobs.something.notified());
+        let news = timer::until(jobs.next_wake(), news).await;
+        drop(jobs);
+        self.is_over = news.is_none() && self.running.is_empty() && self.jobs.is_over();
     }
 }
 
@@ -249,15 +258,16 @@ impl Drop for Shift {
     }
 }
 
-/// Runs all jobs to their ends, side by side.
-async fn all(mut jobs: Vec<Job>) {
+/// Runs jobs side by side until one is done, or something else is to be.
+async fn news(running: &mut Vec<Job>, something: impl Future<Output = ()>) {
+    let mut something = std::pin::pin!(something);
     poll_fn(|cx| {
-        jobs.retain_mut(|job| job.as_mut().poll(cx).is_pending());
-        if jobs.is_empty() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+        let before = running.len();
+        running.retain_mut(|job| job.as_mut().poll(cx).is_pending());
+        if running.len() < before {
+            return Poll::Ready(());
         }
+        something.as_mut().poll(cx)
     })
     .await;
 }

@@ -3,16 +3,19 @@
 use crate::{
     policy::Life,
     remote::{
-        Budget, Envelope, Failure, Sealed, ServerTime, Token, Value, jobs::PATIENCE, tier::Tier,
+        Budget, Envelope, Failure, LARGE, Sealed, ServerTime, Token, Value, jobs::PATIENCE,
+        on_its_way, tier::Tier,
     },
     timer,
 };
 use bytes::Bytes;
 use std::{
     fmt,
+    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
 
 /// The lease of a key. Dropping it gives it back, and one of those who wait takes it.
 pub struct Lease {
@@ -99,9 +102,18 @@ impl Lease {
             bytes: sealed.bytes,
             lasting,
         };
-        let values = [(&*name, value)];
-        let put = |limit| self.tier.remote.put_many(&values, limit);
-        budget.spend(put).await.map(|()| true)
+        let size = value.bytes.len();
+        if size <= LARGE {
+            let values = [(&*name, value)];
+            let put = |limit| self.tier.remote.put_many(&values, limit);
+            return budget.spend(put).await.map(|()| true);
+        }
+        let (remote, name) = (Arc::clone(&self.tier.remote), name.into_owned());
+        let put = async move {
+            let put = remote.put_many(&[(&*name, value)], patience(size)).await;
+            put.map(|()| true)
+        };
+        behind(&self.tier, size, put, budget).await
     }
 
     /// Stores what was loaded, if the key was not invalidated since and the lease is still this one;
@@ -111,13 +123,39 @@ impl Lease {
     ///
     /// Where the remote tier did not say: it may be stored or not.
     ///
+    /// More than 64 KiB may need longer than a request has: they go on in the background when the
+    /// budget is over, and this says [`Failure::Late`]. Where they are refused after that, what memory
+    /// holds of the key is not used any more.
+    ///
     /// # Cancel safety
     ///
-    /// Dropping it gives the lease back; what was loaded may be stored or not.
-    pub async fn commit(mut self, loaded: Shared, budget: &mut Budget) -> Result<bool, Failure> {
+    /// Dropping it gives the lease back, or leaves a large value to the background; what was loaded
+    /// may be stored or not.
+    pub async fn commit(self, loaded: Shared, budget: &mut Budget) -> Result<bool, Failure> {
+        let size = size_of(&loaded);
+        if size <= LARGE {
+            return self.commit_within(loaded, budget).await;
+        }
+        let tier = Arc::clone(&self.tier);
+        behind(&tier, size, self.commit_large(loaded, size), budget).await
+    }
+
+    async fn commit_within(mut self, loaded: Shared, budget: &mut Budget) -> Result<bool, Failure> {
         let committed = self.try_commit(loaded, budget).await;
         self.is_over = committed == Ok(true);
         self.tier.count_commit(&committed);
+        committed
+    }
+
+    /// For the background, where each step may take what its bytes need.
+    async fn commit_large(self, loaded: Shared, size: usize) -> Result<bool, Failure> {
+        let (tier, name) = (Arc::clone(&self.tier), self.name.clone());
+        let committed = self
+            .commit_within(loaded, &mut Budget::new(patience(size)))
+            .await;
+        if committed == Ok(false) {
+            tier.coherence.changed(&name);
+        }
         committed
     }
 
@@ -125,13 +163,9 @@ impl Lease {
     /// it, what memory holds of the key is not used any more.
     pub fn publish(self, loaded: Shared) {
         let (tier, name) = (Arc::clone(&self.tier), self.name.clone());
-        let size = loaded.body.as_ref().map_or(0, Bytes::len);
+        let size = size_of(&loaded);
         let job = async move {
-            let (tier, name) = (Arc::clone(&self.tier), self.name.clone());
-            let mut budget = Budget::new(PATIENCE);
-            if self.commit(loaded, &mut budget).await == Ok(false) {
-                tier.coherence.changed(&name);
-            }
+            let _ = self.commit_large(loaded, size).await;
         };
         if !tier.jobs.enqueue(size, job) {
             tier.coherence.changed(&name);
@@ -151,8 +185,8 @@ impl Lease {
         });
     }
 
+    /// The lease is kept meanwhile: it must not end before the last byte has arrived.
     async fn try_commit(&self, loaded: Shared, budget: &mut Budget) -> Result<bool, Failure> {
-        self.tier.jobs.stop_keeping(self.token);
         let (sealed, lasting, groups) = self.seal(&self.key, loaded)?;
         if !self.join(&groups, lasting, budget).await? {
             return Ok(false);
@@ -226,6 +260,37 @@ impl fmt::Debug for Lease {
             .field("born", &self.born)
             .finish_non_exhaustive()
     }
+}
+
+fn size_of(loaded: &Shared) -> usize {
+    loaded.body.as_ref().map_or(0, Bytes::len)
+}
+
+/// What storing so many bytes may take in the background: a megabyte a second is a slow link.
+fn patience(size: usize) -> Duration {
+    PATIENCE.saturating_add(on_its_way(size).saturating_mul(8))
+}
+
+/// Has `work` done in the background, and waits for it as long as the budget lasts.
+async fn behind(
+    tier: &Tier,
+    size: usize,
+    work: impl Future<Output = Result<bool, Failure>> + Send + 'static,
+    budget: &mut Budget,
+) -> Result<bool, Failure> {
+    let (tell, told) = oneshot::channel();
+    let job = async move {
+        // Nobody may be waiting any more.
+        let _ = tell.send(work.await);
+    };
+    if !tier.jobs.enqueue(size, job) {
+        return Err(Failure::Away);
+    }
+    let wait = |limit| async move {
+        let told = timer::until(timer::later(timer::now(), limit), told).await;
+        told.and_then(Result::ok).unwrap_or(Err(Failure::Late))
+    };
+    budget.spend(wait).await
 }
 
 /// A message short enough to be kept beside every key that fails.

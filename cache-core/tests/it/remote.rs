@@ -859,3 +859,90 @@ async fn key_13_keys_of_one_digest_are_told_apart() {
     assert_eq!(b.fetch(&key).await.as_deref(), Some("of ab"));
     assert!(b.store.stats().remote_odd >= 1);
 }
+
+/// RDS-25: however many ask, each waits for its own budget and no longer.
+#[tokio::test(start_paused = true)]
+async fn rds_25_a_thousand_callers_of_a_slow_tier_wait_for_one_budget() {
+    let [a] = processes(&policy());
+    a.link.set_latency(Duration::from_millis(50));
+    let (loads, began) = (Loads::default(), Instant::now());
+    let mut callers = JoinSet::new();
+    for key in 0..1_000_u64 {
+        let (cache, loads) = (a.cache.clone(), loads.clone());
+        callers.spawn(async move { cache.get_or_load(&key, || loads.load()).await.is_ok() });
+    }
+    assert!(
+        callers
+            .join_all()
+            .await
+            .into_iter()
+            .all(|answered| answered)
+    );
+    let took = began.elapsed();
+    assert!(took <= Duration::from_millis(21), "{took:?}");
+    assert_eq!(loads.count(), 1_000);
+    rested(&a).await;
+}
+
+/// RDS-37: who loads a large value does not wait for its bytes to be sent; they are, all the same.
+#[tokio::test(start_paused = true)]
+async fn rds_37_a_large_value_is_stored_behind_who_loaded_it() {
+    let link = Fake::new();
+    let cache: Cache<String> = Cache::builder("it")
+        .policy(policy())
+        .remote(Arc::new(link.clone()))
+        .build()
+        .unwrap();
+    link.beat();
+    for (size, is_stored) in [(100, false), (100_000, true)] {
+        link.set_latency(Duration::ZERO);
+        let began = Instant::now();
+        let load = || async {
+            // From here on a way takes 100 ms.
+            link.set_latency(Duration::from_millis(200));
+            Ok::<_, String>("x".repeat(size))
+        };
+        let loaded = cache.get_or_load(&size, load).await.unwrap();
+        assert_eq!(loaded.len(), size);
+        let took = began.elapsed();
+        assert!(took <= Duration::from_millis(21), "{size}: {took:?}");
+        assert!(cache.in_memory(&size).is_some());
+        tokio::time::sleep(seconds(1)).await;
+        link.set_latency(Duration::ZERO);
+        let key = format!("it:{size}");
+        assert_eq!(link.read_raw(key.as_bytes()).is_some(), is_stored, "{size}");
+        assert_eq!(link.leases(), 0, "{size}");
+    }
+    assert_eq!(cache.stats().remote_stored, 1);
+}
+
+/// What is invalidated while its bytes are being sent is used by nobody, here neither.
+#[tokio::test(start_paused = true)]
+async fn a_large_value_that_is_invalidated_on_its_way_is_dropped_from_memory() {
+    let (link, other) = {
+        let link = Fake::new();
+        let other = link.another();
+        (link, other)
+    };
+    let cache: Cache<String> = Cache::builder("it")
+        .policy(policy())
+        .remote(Arc::new(link.clone()))
+        .build()
+        .unwrap();
+    link.beat();
+    let load = || async {
+        link.set_latency(Duration::from_millis(200));
+        Ok::<_, String>("x".repeat(100_000))
+    };
+    cache.get_or_load(&1, load).await.unwrap();
+    // Not told of by this link, so the refusal alone says it.
+    link.set_mute(true);
+    let removed = other.invalidate(&[b"it:1"], seconds(1)).await;
+    assert_eq!(removed, Ok(0), "it has not arrived");
+    link.set_mute(false);
+    assert!(cache.in_memory(&1).is_some());
+    tokio::time::sleep(seconds(1)).await;
+    assert!(cache.in_memory(&1).is_none());
+    assert_eq!(link.read_raw(b"it:1"), None);
+    assert_eq!(cache.stats().remote_refused, 1);
+}

@@ -245,19 +245,38 @@ async fn rds_10_a_full_server_is_still_read() {
     cache.insert(&1, 1).await.unwrap();
     let _ = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     let loads = Loads::default();
+    let server_dialled = server.info("total_connections_received");
     for key in 2..12_u64 {
         cache
             .get_or_load(&key, || loads.clone().load())
             .await
             .unwrap();
     }
+    // The operator, who asks this, is one.
+    let dialled = server.info("total_connections_received") - server_dialled;
+    assert_eq!(dialled, 1, "no connection was given up");
     assert!(
         cache.remote_stats().unwrap().health.is_up(),
         "{:?}",
         cache.remote_stats()
     );
     assert_eq!(*other.get(&1).await.unwrap(), 1);
-    assert_eq!(cache.stats().remote_stored, 0);
+    let stats = cache.stats();
+    assert_eq!(stats.remote_stored, 0);
+    assert!(
+        stats.remote_failures >= 10,
+        "every write is counted: {stats:?}"
+    );
+    let _ = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    cache
+        .get_or_load(&20, || loads.clone().load())
+        .await
+        .unwrap();
+    assert_eq!(
+        cache.stats().remote_stored,
+        1,
+        "with room it is written again"
+    );
 }
 
 /// RDS-22: requests dropped at any moment leave no answer for the next.

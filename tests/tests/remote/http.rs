@@ -163,3 +163,109 @@ async fn a_server_that_is_absent_killed_or_frozen_fails_no_request() {
     connected(&cache).await;
     burst("again").await;
 }
+
+/// A process whose handler answers in the language that is asked for.
+fn in_languages(url: &str, calls: &Arc<AtomicUsize>) -> (HttpCache, App) {
+    let cache = HttpCache::builder()
+        .remote(Arc::new(link(url)))
+        .remote_settings(RemoteSettings::new().budget(PATIENT))
+        .build()
+        .unwrap();
+    let calls = Arc::clone(calls);
+    let service = tower::service_fn(move |request: Req| {
+        let n = calls.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let language = request.headers()["accept-language"].to_str().unwrap();
+            let mut response = Response::new(Full::from(format!("{language} {n}")));
+            let vary = http::HeaderValue::from_static("accept-language");
+            response.headers_mut().insert("vary", vary);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let layer = cache.policy(Policy::ttl(minutes(5)));
+    let app = BoxCloneSyncService::new(layer.layer(service));
+    (cache, app)
+}
+
+async fn ask_in(app: &App, language: &str) -> String {
+    let request = Request::get("http://test/a").header("accept-language", language);
+    let request = request.body(Empty::new()).unwrap();
+    let response = app.clone().oneshot(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
+
+/// What is stored: indexes, and the variants they lead to. Names are digests; a variant has a body.
+fn stored(server: &Server) -> (Vec<String>, Vec<String>) {
+    let keys: Vec<String> = redis::from_redis_value(server.ask(&["KEYS", "cache:*"])).unwrap();
+    let values = keys.into_iter().filter(|key| !key.contains('%'));
+    values.partition(|key| {
+        let value: Vec<u8> = redis::from_redis_value(server.ask(&["GET", key])).unwrap();
+        let holds = |text: &[u8]| value.windows(text.len()).any(|part| part == text);
+        !holds(b"en ") && !holds(b"de ")
+    })
+}
+
+/// RDS-16: what `lost` says was evicted in Redis. A process that holds nothing in memory asks the
+/// handler for what is gone, once for all processes, and everything is whole again.
+async fn loads_again_what_was_evicted(lost: impl Fn(&Server), again: usize) {
+    let server = Server::start();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let fresh = async || {
+        let (cache, app) = in_languages(&server.url(), &calls);
+        connected(&cache).await;
+        (cache, app)
+    };
+    let (_first, app) = fresh().await;
+    assert_eq!(ask_in(&app, "en").await, "en 0");
+    assert_eq!(ask_in(&app, "de").await, "de 1");
+    until("both are stored", async || stored(&server).1.len() == 2).await;
+    let (_second, app) = fresh().await;
+    assert_eq!(ask_in(&app, "en").await, "en 0", "shared before");
+    lost(&server);
+    let (_third, app) = fresh().await;
+    for language in ["en", "de", "en", "de"] {
+        assert!(ask_in(&app, language).await.starts_with(language));
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2 + again);
+    until("both are stored again", async || {
+        stored(&server).1.len() >= 2
+    })
+    .await;
+    let (_fourth, app) = fresh().await;
+    for language in ["en", "de"] {
+        assert!(ask_in(&app, language).await.starts_with(language));
+    }
+    assert_eq!(
+        calls.load(Ordering::SeqCst),
+        2 + again,
+        "the index leads to both"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rds_16_an_index_whose_variant_was_evicted_is_mended() {
+    let one = |server: &Server| {
+        let (_, variants) = stored(server);
+        let _ = server.ask(&["DEL", &variants[0]]);
+    };
+    loads_again_what_was_evicted(one, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rds_16_an_index_whose_variants_were_all_evicted_is_mended() {
+    let all = |server: &Server| {
+        for variant in stored(server).1 {
+            let _ = server.ask(&["DEL", &variant]);
+        }
+    };
+    loads_again_what_was_evicted(all, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rds_16_variants_whose_index_was_evicted_are_never_found() {
+    let index = |server: &Server| {
+        let _ = server.ask(&["DEL", &stored(server).0[0]]);
+    };
+    loads_again_what_was_evicted(index, 2).await;
+}

@@ -13,10 +13,13 @@
 
 mod cluster;
 mod coherence;
+mod crowds;
 mod faults;
 mod fleet;
 mod http;
+mod large;
 mod refusals;
 mod sentinel;
 mod support;
+mod tls;
 mod values;

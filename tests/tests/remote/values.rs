@@ -3,7 +3,7 @@
 use crate::support::{Loads, coherent, policy, process, redis, settings, up};
 use cache_core::{
     Cache, Policy,
-    remote::{Redis, Remote, checks},
+    remote::{Redis, Remote, RemoteSettings, checks},
 };
 use std::{sync::Arc, time::Duration};
 use tests::redis::Server;
@@ -133,11 +133,14 @@ async fn a_pattern_walks_in_bounded_batches() {
 async fn rds_18_large_values_have_a_lane_and_a_limit() {
     let server = Server::start();
     let remote: Arc<dyn Remote> = Arc::new(redis(&server.url()));
-    let cache: Cache<String> = Cache::builder("it")
-        .remote(Arc::clone(&remote))
-        .build()
-        .unwrap();
-    let other: Cache<String> = Cache::builder("it").remote(remote).build().unwrap();
+    let process = || -> Cache<String> {
+        Cache::builder("it")
+            .remote(Arc::clone(&remote))
+            .remote_settings(RemoteSettings::new().budget(Duration::from_secs(1)))
+            .build()
+            .unwrap()
+    };
+    let (cache, other) = (process(), process());
     crate::support::until("a connection", async || {
         cache.remote_stats().unwrap().health.is_up()
     })
@@ -200,4 +203,148 @@ async fn rds_14_scripts_that_were_forgotten_are_taught_again() {
         assert_eq!(*b.get(&key).await.unwrap(), key + 1, "it was stored");
     }
     assert_eq!(a.stats().remote_failures, 0);
+}
+
+/// RDS-16: an entry without the version of its group is none, whichever of the two was evicted.
+#[tokio::test]
+async fn rds_16_an_entry_whose_group_was_evicted_is_a_miss_and_loaded_again() {
+    let server = Server::start();
+    let fresh = async || {
+        let cache = process(&server.url(), policy().group("g"));
+        coherent(&cache).await;
+        cache
+    };
+    let loads = Loads::default();
+    for (round, evicted) in [
+        (1, "cache:%g:it:g"),
+        (2, "cache:it:1"),
+        (3, "cache:%g:it:g"),
+    ] {
+        let cache = fresh().await;
+        let load = || loads.clone().load();
+        assert_eq!(*cache.get_or_load(&1, load).await.unwrap(), round);
+        let other = fresh().await;
+        assert_eq!(other.get(&1).await.map(|found| *found), Some(round));
+        let gone: i64 = redis::from_redis_value(server.ask(&["DEL", evicted])).unwrap();
+        assert_eq!(gone, 1, "{evicted} was there");
+        assert!(fresh().await.get(&1).await.is_none(), "without {evicted}");
+    }
+}
+
+/// Says what the server is asked for, as an operator sees it.
+struct Monitor(std::net::TcpStream);
+
+impl Monitor {
+    fn of(server: &Server) -> Self {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+        stream.write_all(b"MONITOR\r\n").unwrap();
+        let mut ok = [0; 5];
+        stream.read_exact(&mut ok).unwrap();
+        assert_eq!(&ok, b"+OK\r\n");
+        Self(stream)
+    }
+
+    /// The words of every command so far: from a client, or from a script of one.
+    fn commands(mut self, server: &Server) -> Vec<(bool, Vec<String>)> {
+        use std::io::Read as _;
+        let _ = server.ask(&["ECHO", "the end"]);
+        let (mut seen, mut part) = (Vec::new(), [0; 4096]);
+        while !seen.ends_with(b"\"ECHO\" \"the end\"\r\n") {
+            let length = self.0.read(&mut part).unwrap();
+            seen.extend_from_slice(&part[..length]);
+        }
+        let text = String::from_utf8(seen).unwrap();
+        let words = |line: &str| -> Vec<String> {
+            let quoted = line
+                .split_once("] ")
+                .unwrap()
+                .1
+                .split('"')
+                .skip(1)
+                .step_by(2);
+            quoted.map(ToOwned::to_owned).collect()
+        };
+        let lines = text
+            .lines()
+            .map(|line| (line.contains(" lua] "), words(line)));
+        lines.collect()
+    }
+}
+
+/// RDS-33: the documentation of `remote::redis` lists what a user must be allowed to do, and that is
+/// all that is done: never `KEYS`, `FLUSHDB` or `FLUSHALL`, and nothing to the keys of others.
+#[tokio::test]
+async fn rds_33_nothing_is_asked_for_that_is_not_listed() {
+    let server = Server::start();
+    let monitor = Monitor::of(&server);
+    let cache = process(&server.url(), policy().group("g"));
+    let other = process(&server.url(), policy().group("g"));
+    coherent(&cache).await;
+    coherent(&other).await;
+    let loads = Loads::default();
+    for key in 0..5_u64 {
+        let (first, second) = tokio::join!(
+            cache.get_or_load(&key, || loads.clone().slowly(Duration::from_millis(20))),
+            other.get_or_load(&key, || loads.clone().slowly(Duration::from_millis(20))),
+        );
+        assert_eq!(*first.unwrap(), *second.unwrap());
+    }
+    cache
+        .get_or_load(&9, || async { Err::<u64, _>("down") })
+        .await
+        .unwrap_err();
+    cache.insert_many([(10, 1), (11, 2)]).await.unwrap();
+    other.get_many(&[10, 11, 12]).await;
+    cache.invalidate(&1).await;
+    cache.invalidate_group("g").await;
+    cache.invalidate_pattern("1*").await.unwrap();
+    cache.clear().await;
+    let commands = monitor.commands(&server);
+    assert!(commands.len() > 40, "{}", commands.len());
+    const LISTED: [&str; 18] = [
+        "GET",
+        "STRLEN",
+        "MGET",
+        "SET",
+        "UNLINK",
+        "SCAN",
+        "TIME",
+        "PUBLISH",
+        "SUBSCRIBE",
+        "EVAL",
+        "EVALSHA",
+        "CLIENT",
+        "HELLO",
+        "PING",
+        "UNWATCH",
+        "GETRANGE",
+        "PTTL",
+        "PEXPIRE",
+    ];
+    let ours = |key: &str| key.starts_with("cache:") || key.starts_with("lease:{cache:");
+    for (_, words) in commands.iter().filter(|(_, words)| words[0] != "ECHO") {
+        let name = words[0].to_ascii_uppercase();
+        assert!(LISTED.contains(&&*name), "{words:?}");
+        let keys: Vec<&String> = match &*name {
+            "GET" | "STRLEN" | "SET" | "GETRANGE" | "PTTL" | "PEXPIRE" | "PUBLISH"
+            | "SUBSCRIBE" => {
+                vec![&words[1]]
+            }
+            "MGET" | "UNLINK" => words[1..].iter().collect(),
+            "SCAN" => vec![&words[3]],
+            "EVAL" | "EVALSHA" => {
+                let count: usize = words[2].parse().unwrap();
+                words[3..3 + count].iter().collect()
+            }
+            _ => Vec::new(),
+        };
+        assert!(keys.iter().all(|key| ours(key)), "{words:?}");
+    }
+    for needed in ["SCAN", "EVALSHA", "MGET", "UNLINK", "SUBSCRIBE"] {
+        assert!(
+            commands.iter().any(|(_, words)| words[0] == needed),
+            "{needed}"
+        );
+    }
 }

@@ -115,6 +115,17 @@ pub(super) fn beside(like: &ConnectionAddr, host: &str, port: u16) -> Option<Con
     }
 }
 
+/// The same address, spoken to as is `like`.
+pub(super) fn alike(like: &ConnectionAddr, address: &ConnectionAddr) -> ConnectionAddr {
+    match address {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            beside(like, host, *port)
+        }
+        _ => None,
+    }
+    .unwrap_or_else(|| address.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,9 +33,20 @@ pub(super) fn time_in(answer: &Value) -> Option<ServerTime> {
         return None;
     };
     match parts.as_slice() {
-        [Value::Int(1 | 2 | 5), _, Value::Int(time)] => {
+        [Value::Int(1 | 2 | 5 | 6), _, Value::Int(time)] => {
             Some(ServerTime(u64::try_from(*time).ok()?))
         }
+        _ => None,
+    }
+}
+
+/// The size of a value that the lease script found too large to answer with.
+pub(super) fn size_in(answer: &Value) -> Option<u64> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    match parts.as_slice() {
+        [Value::Int(6), Value::BulkString(size), _] => str::from_utf8(size).ok()?.parse().ok(),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     timer,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -27,7 +27,34 @@ struct Rows {
     nodes: BTreeMap<u64, Row>,
     /// Why it is not known which nodes there are.
     trouble: Option<Arc<str>>,
-    told: Option<(Health, Instant)>,
+    told: Told,
+}
+
+/// What the observer knows.
+#[derive(Default)]
+struct Told {
+    was_up: Option<bool>,
+    lately: VecDeque<(Health, Instant)>,
+}
+
+impl Told {
+    /// Whether the observer is to be told: that it is in use, that it no longer is, and any trouble,
+    /// but the same once a minute at most. Two reasons may take turns many times a second.
+    fn is_news(&mut self, health: &Health, now: Instant) -> bool {
+        const AGAIN: Duration = Duration::from_secs(60);
+        const MOST: usize = 16;
+        self.lately.retain(|(_, at)| now < *at + AGAIN);
+        let turned = self.was_up.replace(health.is_up()) != Some(health.is_up());
+        let known = self.lately.iter().any(|(told, _)| told == health);
+        if known {
+            return turned;
+        }
+        self.lately.push_back((health.clone(), now));
+        if self.lately.len() > MOST {
+            self.lately.pop_front();
+        }
+        true
+    }
 }
 
 #[derive(Default)]
@@ -104,14 +131,11 @@ impl Board {
 
     /// Tells the observer what is new; the same trouble again once a minute at most.
     fn tell(&self, mut rows: MutexGuard<'_, Rows>) {
-        const AGAIN: Duration = Duration::from_secs(60);
         let Some(observer) = &self.observer else {
             return;
         };
-        let (health, now) = (rows.health(), timer::now());
-        let is_news = |(told, at): &(Health, Instant)| *told != health || now >= *at + AGAIN;
-        if rows.told.as_ref().is_none_or(is_news) {
-            rows.told = Some((health.clone(), now));
+        let health = rows.health();
+        if rows.told.is_news(&health, timer::now()) {
             drop(rows);
             observer(&health);
         }
@@ -216,5 +240,50 @@ mod tests {
             ["b:2: tracking is not available: too bad"]
         );
         assert_eq!(*told.lock().unwrap(), 4, "of each change once");
+    }
+
+    fn down(reason: &str) -> Health {
+        Health {
+            state: State::Down(reason.into()),
+            degraded: Vec::new(),
+        }
+    }
+
+    fn up() -> Health {
+        Health {
+            state: State::Up,
+            degraded: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rds_08_the_same_trouble_is_told_once_a_minute() {
+        let (mut told, began) = (Told::default(), timer::now());
+        let second = Duration::from_secs(1);
+        let mut count = 0;
+        for n in 0..180_u32 {
+            count += u32::from(told.is_news(&down("password"), began + second * n));
+        }
+        assert_eq!(count, 3);
+    }
+
+    #[test]
+    fn two_troubles_that_take_turns_are_told_once_each() {
+        let (mut told, now) = (Told::default(), timer::now());
+        let news: Vec<bool> = (0..6)
+            .map(|n| told.is_news(&down(["a", "b"][n % 2]), now))
+            .collect();
+        assert_eq!(news, [true, true, false, false, false, false]);
+    }
+
+    #[test]
+    fn every_outage_is_told_and_every_end_of_one() {
+        let (mut told, now) = (Told::default(), timer::now());
+        for _ in 0..3 {
+            assert!(told.is_news(&up(), now));
+            assert!(!told.is_news(&up(), now));
+            assert!(told.is_news(&down("a"), now));
+            assert!(!told.is_news(&down("a"), now));
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
             answers::server_time,
             lanes::{Lanes, ask, reason},
             node::Node,
+            tls,
         },
     },
     timer,
@@ -77,9 +78,14 @@ pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
         };
         // Listening before looking, so that lanes given up in between are not missed.
         let woken = wake.notified();
-        if strong.lanes().is_some() {
+        if let Some(lanes) = strong.lanes() {
             failures = 0;
-            drop(strong);
+            if lanes.lacks_large()
+                && let Ok(large) = strong.gate.pass(checkout(&strong)).await
+            {
+                lanes.set_large(large);
+            }
+            drop((lanes, strong));
             // Looks up now and then: whoever drops the last handle need not find a runtime.
             timer::until(timer::later(timer::now(), LONGEST_PAUSE), woken).await;
             continue;
@@ -177,8 +183,10 @@ async fn dial(node: &Arc<Node>) -> Result<(), Trouble> {
 async fn checkout(node: &Node) -> Result<Connection, Trouble> {
     let place = node.place().ok_or_else(Trouble::slow)?;
     place.pool.get().await.map_err(|error| match error {
-        PoolError::Backend(error) => Trouble::from(&error),
-        _ => Trouble::slow(),
+        PoolError::Backend(error) if !error.is_timeout() => {
+            tls::hint(&place.address, &error).map_or_else(|| Trouble::from(&error), Trouble::of)
+        }
+        _ => Trouble::of(tls::silence(&place.address)),
     })
 }
 
@@ -204,6 +212,16 @@ async fn probe(node: &Node, connection: &Connection) -> Result<(), Trouble> {
         "EVAL",
         matches!(scripted, Some(Err(_))),
         "loads are not shared, and what is loaded is not stored",
+    );
+    let mut unlink = redis::cmd("UNLINK");
+    unlink.arg(node.shared.names.group("%none"));
+    let unlinked = ask(clone(connection), &unlink, node.shared.settings.probe).await;
+    // Of a cluster, another node may have that name.
+    let is_forbidden = |error: &RedisError| error.code() == Some("NOPERM");
+    node.degrade(
+        "UNLINK",
+        matches!(&unlinked, Some(Err(error)) if is_forbidden(error)),
+        "nothing is stored, and what is invalidated is found again by others",
     );
     Ok(())
 }

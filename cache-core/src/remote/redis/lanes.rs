@@ -3,7 +3,10 @@
 //! A lane is an object of the pool that stays checked out; clones of its connection carry any number
 //! of requests at a time. One checkout per request would cost several times the throughput.
 
-use crate::remote::{Failure, redis::settings::RedisSettings};
+use crate::remote::{
+    Failure,
+    redis::{settings::RedisSettings, shared::Class, tls},
+};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use redis::{
     Cmd, ConnectionAddr, ErrorKind, Pipeline, ProtocolVersion, RedisError, Value,
@@ -31,6 +34,8 @@ pub(super) struct Lanes {
     next: AtomicUsize,
     /// Requests without an answer since the latest answer.
     late: AtomicU32,
+    /// The same of the large lane alone, which may be dead while others are well.
+    large_late: AtomicU32,
 }
 
 struct Lane {
@@ -55,6 +60,29 @@ impl Lane {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(slot.map(Connection::take));
+    }
+}
+
+/// A question on the lane of large values. Dropped before it is answered, it says that it was not.
+pub(super) struct Asked<'a>(Option<&'a Lanes>);
+
+impl<'a> Asked<'a> {
+    pub(super) fn over(lanes: &'a Lanes, class: Class) -> Self {
+        Self(Some(lanes).filter(|_| class == Class::Large))
+    }
+
+    pub(super) fn answered(mut self) {
+        if let Some(lanes) = self.0.take() {
+            lanes.large_was(true);
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if let Some(lanes) = self.0 {
+            lanes.large_was(false);
+        }
     }
 }
 
@@ -112,6 +140,7 @@ impl Lanes {
             large: Mutex::new(None),
             next: AtomicUsize::new(0),
             late: AtomicU32::new(0),
+            large_late: AtomicU32::new(0),
         }
     }
 
@@ -137,6 +166,27 @@ impl Lanes {
                 drop(large);
                 self.small()
             }
+        }
+    }
+
+    /// Whether large values share a lane with small ones, which is slow but works.
+    pub(super) fn lacks_large(&self) -> bool {
+        let large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        large.is_none()
+    }
+
+    /// Whether a question on the lane of large values was answered. After three in a row that were not,
+    /// whether for time or because nobody waited any longer, it is given up alone; what is still on its
+    /// way over it arrives.
+    pub(super) fn large_was(&self, answered: bool) {
+        if answered {
+            self.large_late.store(0, Ordering::Relaxed);
+        } else if self.large_late.fetch_add(1, Ordering::Relaxed) + 1 >= STRAIGHT {
+            self.large_late.store(0, Ordering::Relaxed);
+            let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+            let given_up = large.take();
+            drop(large);
+            given_up.iter().for_each(Lane::give_up);
         }
     }
 
@@ -231,7 +281,8 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
         Some(code @ ("NOAUTH" | "WRONGPASS")) => {
             Verdict::Drop(Failure::Refused(code.into()), reason(error))
         }
-        Some(code) => Verdict::Keep(Failure::Refused(code.into())),
+        Some(code) if is_plain(code) => Verdict::Keep(Failure::Refused(code.into())),
+        Some(_) => Verdict::Keep(Failure::Refused("UNKNOWN".into())),
         None => match error.kind() {
             ErrorKind::Io | ErrorKind::Parse | ErrorKind::AuthenticationFailed => {
                 Verdict::Drop(Failure::Late, reason(error))
@@ -247,18 +298,36 @@ pub(super) fn reason(error: &RedisError) -> Arc<str> {
     if error.kind() == ErrorKind::AuthenticationFailed {
         return "the user or the password in its URL was refused".into();
     }
+    if let Some(words) = tls::reason(error) {
+        return words.into();
+    }
     match error.code() {
         Some("NOAUTH") => "it asks for a password, and its URL has none".into(),
         Some("WRONGPASS") => "the user or the password in its URL was refused".into(),
         Some("LOADING") => "it is still loading its data".into(),
         Some("NOPERM") => "the user in its URL may not use it (NOPERM)".into(),
         Some("ERR") => "it refused the database in its URL, or to be set up".into(),
-        Some(code) => format!("it refuses with {code}").into(),
+        Some(code) if is_plain(code) => format!("it refuses with {code}").into(),
+        Some(_) => "what answers at the address in its URL is not Redis".into(),
         None if error.is_timeout() => "it does not answer in time".into(),
         None if error.is_connection_refusal() => "nothing listens at the address in its URL".into(),
+        None if is_unknown_host(error) => "the host in its URL is not known by that name".into(),
         None if error.is_io_error() => "the connection to the address in its URL broke".into(),
         None => "what answers at the address in its URL is not Redis".into(),
     }
+}
+
+/// The library and the system say so in words alone.
+pub(super) fn is_unknown_host(error: &RedisError) -> bool {
+    error.is_io_error()
+        && error
+            .to_string()
+            .contains("failed to lookup address information")
+}
+
+/// Whether it is a code as servers have them, and no piece of what was sent.
+fn is_plain(code: &str) -> bool {
+    code.len() <= 16 && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// The pool: it dials, and it owns the limits of dialling.

@@ -32,12 +32,29 @@
 //!
 //! # Deployment
 //!
-//! The user needs `GET`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`, `EVAL` and `EVALSHA`
-//! (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING`, and `CLIENT SETNAME`; in a cluster
-//! also `CLUSTER SLOTS`, `CLUSTER NODES` and `ASKING`. What is missing shows in [`Health::degraded`]; the
+//! The user needs `GET`, `STRLEN`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`,
+//! `EVAL` and `EVALSHA` (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING` and
+//! `CLIENT SETNAME`; in a cluster also `CLUSTER SLOTS`, `CLUSTER NODES` and `ASKING`. Connections are set up
+//! with `HELLO` and checked with `PING` and `UNWATCH`. What is missing shows in [`Health::degraded`]; the
 //! rest works. Nothing but keys of the prefix and their leases is touched; neither `KEYS` nor
 //! `FLUSHDB` is ever used. A cluster should have `cluster-require-full-coverage no`: otherwise its nodes refuse
 //! everything while one of them is not replaced.
+//!
+//! A value of more than 64 KiB may need longer on its way than a request has. It is stored in the
+//! background, and read over a connection for such values; the second who asks for it waits for it, as
+//! long as its size says, because the first could not know. Of many keys that are asked for together
+//! the large ones are not waited for.
+//!
+//! # TLS
+//!
+//! With the feature `redis-tls`, `rediss://` and `valkeys://` speak TLS 1.2 or 1.3, by rustls and ring,
+//! over every connection. The server's certificate must be for the host in the URL, and of a CA that
+//! the system trusts, or of one given to `RedisSettings::ca_certificate`; there is no way around either.
+//! A certificate that is refused, or a port that speaks no TLS, is [`State::Down`](super::State::Down)
+//! with the reason: nothing is ever sent in plain text instead.
+//!
+//! An application that chooses the cryptography of rustls for its process itself
+//! (`CryptoProvider::install_default`) does so before it builds the first of these.
 
 mod address;
 mod answers;
@@ -56,9 +73,11 @@ mod sentinel;
 mod servers;
 mod settings;
 mod shared;
+mod sized;
 #[cfg(any(test, feature = "redis-cluster"))]
 mod slots;
 mod timeline;
+mod tls;
 
 pub use settings::RedisSettings;
 
@@ -68,8 +87,9 @@ use crate::{
     remote::{
         Ask, Failure, Found, Health, Leased, Remote, ServerTime, Token, Value, Watcher, Work,
     },
+    timer,
 };
-use answers::{count, leased, version};
+use answers::{count, leased, size_in, version};
 use bytes::Bytes;
 use link::{CHANGED, WOKEN, message_of};
 use names::Name;
@@ -191,14 +211,9 @@ fn positive_millis(duration: Duration) -> String {
 impl Remote for Redis {
     fn look<'a>(&'a self, key: &'a [u8], limit: Duration) -> Work<'a, Option<Found>> {
         Box::pin(async move {
-            let Inner { shared, servers } = &*self.0;
+            let (inner, shared) = (&self.0, &self.0.shared);
             let name = shared.names.value(key);
-            let mut get = redis::cmd("GET");
-            get.arg(&name);
-            let class = shared.expected(&name);
-            let found = self
-                .0
-                .found(servers.one(class, &name, &get, limit).await?)?;
+            let found = inner.found(inner.get(&name, limit).await?)?;
             shared.remember_size(&name, found.as_ref().map_or(0, |found| found.bytes.len()));
             Ok(found)
         })
@@ -226,7 +241,17 @@ impl Remote for Redis {
             };
             // Before it is asked for: a load is born no later than its lease is granted.
             let at = self.0.born()?;
-            leased(servers.step(&call, limit).await?, at)
+            let asked = timer::now();
+            let answer = servers.step(&call, limit).await?;
+            let Some(size) = size_in(&answer) else {
+                return leased(answer, at);
+            };
+            shared.remember_size(&value, usize::try_from(size).unwrap_or(usize::MAX));
+            let left = limit.saturating_sub(timer::now().saturating_duration_since(asked));
+            let found = self.0.found(self.0.get_sized(&value, size, left).await?)?;
+            // Evicted in between: who asked loads for itself.
+            let found = found.ok_or_else(|| Failure::Refused("GONE".into()))?;
+            Ok(Leased::Value(found))
         })
     }
 

@@ -7,7 +7,7 @@ use crate::{
             address::Layout,
             answers::{count, page_of, time_in},
             keeper::{self, Gate, Trouble},
-            lanes::{self, Lanes, Manner, Redirect, Verdict, ask, ask_all, ask_as, judge},
+            lanes::{self, Asked, Lanes, Manner, Redirect, Verdict, ask, ask_all, ask_as, judge},
             link,
             scripts::{Step, is_unknown},
             sentinel,
@@ -269,7 +269,11 @@ impl Node {
         limit: Duration,
     ) -> Result<Value, Miss> {
         let lanes = self.in_use()?;
+        let asked = Asked::over(&lanes, class);
         let answer = ask_as(manner, connection(&lanes, class)?, cmd, limit).await;
+        if answer.is_some() {
+            asked.answered();
+        }
         self.settle(&lanes, answer, limit)
     }
 

@@ -16,7 +16,8 @@ pub(super) struct Scripts {
 }
 
 /// Keys: value, lease. Arguments: token, milliseconds, what was seen, until when it is wanted. A
-/// server that was frozen must not grant, when it goes on, what nobody waits for any more.
+/// server that was frozen must not grant, when it goes on, what nobody waits for any more. Of a value
+/// that is large the size is told instead: it goes another way.
 const LEASE: &str = r"
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -25,6 +26,10 @@ if now > tonumber(ARGV[4]) then
 end
 local head = redis.call('GETRANGE', KEYS[1], 0, 63)
 if head ~= '' and (ARGV[3] == '' or string.sub(head, 1, #ARGV[3]) ~= ARGV[3]) then
+  local size = redis.call('STRLEN', KEYS[1])
+  if size > 65536 then
+    return {6, tostring(size), now}
+  end
   return {1, redis.call('GET', KEYS[1]), now}
 end
 local lease = redis.call('GET', KEYS[2])

@@ -1,8 +1,9 @@
 //! Where Redis is, and the limits it is used within.
 
 use super::{
-    address::{Kind, Layout, Several, info_of},
+    address::{Kind, Layout, Several, alike, info_of},
     health::Observer,
+    tls,
 };
 use crate::{Error, remote::Health};
 use redis::{
@@ -13,7 +14,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// How a [`Redis`](super::Redis) is reached and used.
 ///
-/// `Debug` shows the address, never the user or the password.
+/// `Debug` shows the address, never the user, the password, a certificate or a key.
 #[derive(Clone)]
 #[must_use]
 pub struct RedisSettings {
@@ -30,13 +31,16 @@ pub struct RedisSettings {
     pub(super) max_value: usize,
     pub(super) large: usize,
     pub(super) observer: Option<Observer>,
+    #[cfg(feature = "redis-tls")]
+    pub(super) tls: tls::Given,
 }
 
 impl RedisSettings {
     /// Settings for what `url` names: one server, as `redis://user:password@host:6379/0`; the master
     /// that sentinels know, as `redis+sentinel://user:password@host:26379,host:26379/service/0`; or,
     /// with the feature `redis-cluster`, a cluster, as `redis+cluster://user:password@host:6379,host:6379`.
-    /// One host leads to all, more are for when it is away; the user is that of the data nodes.
+    /// One host leads to all, more are for when it is away; the user is that of the data nodes. With the
+    /// feature `redis-tls` also with `rediss` and `valkeys` instead of `redis`.
     ///
     /// # Errors
     ///
@@ -135,12 +139,9 @@ impl RedisSettings {
     }
 
     fn single(url: &str) -> Result<Self, Error> {
-        if url.starts_with("rediss:") || url.starts_with("valkeys:") {
-            return Err(Error::config(
-                "the URL of the remote tier asks for TLS, but this build lacks the feature `redis-tls` of cache-core",
-            ));
-        }
+        tls::check_url(url)?;
         let info = info_of(url)?;
+        tls::check(&info)?;
         Ok(Self {
             info,
             layout: Layout::Single,
@@ -155,6 +156,8 @@ impl RedisSettings {
             max_value: 1024 * 1024,
             large: 64 * 1024,
             observer: None,
+            #[cfg(feature = "redis-tls")]
+            tls: tls::Given::default(),
         })
     }
 
@@ -270,6 +273,8 @@ impl RedisSettings {
                 self.max_value
             ));
         }
+        #[cfg(feature = "redis-tls")]
+        self.check_tls(&mut problems);
         if problems.is_empty() {
             Ok(())
         } else {
@@ -321,9 +326,11 @@ impl RedisSettings {
             .set_keepalive(keepalive);
         #[cfg(target_os = "linux")]
         let tcp = tcp.set_user_timeout(Duration::from_secs(5));
+        // As the URL says, also where it was named before the certificates were given.
+        let address = alike(self.info.addr(), address);
         self.info
             .clone()
-            .set_addr(address.clone())
+            .set_addr(address)
             .set_redis_settings(settings)
             .set_tcp_settings(tcp)
     }
