@@ -40,7 +40,7 @@ pub use fake::Fake;
 pub use lease::{Lease, Shared};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisSettings};
-pub use tier::{Held, Leasing, RemoteSettings, RemoteStats};
+pub use tier::{Failures, Held, Leasing, RemoteSettings, RemoteStats};
 
 use crate::Error;
 use bytes::Bytes;
