@@ -355,8 +355,10 @@ pub(super) fn stale_answer(
         found_again(shared, policy, plan, headers).filter(|entry| Arc::ptr_eq(entry, stored))?;
     let now = shared.store.now();
     let judged = candidate(&entry, now)?;
-    let stands_in = may_stand_in(&plan.facts, &judged, policy, failure)
-        || lookup(&plan.facts, Ok(judged), policy) == Lookup::StaleWhileRevalidate;
+    // A refresh answers nobody.
+    let might_have = plan.counted.is_some()
+        && lookup(&plan.facts, Ok(judged), policy) == Lookup::StaleWhileRevalidate;
+    let stands_in = might_have || may_stand_in(&plan.facts, &judged, policy, failure);
     if !stands_in {
         return None;
     }

@@ -633,6 +633,8 @@ async fn asy_05_bodies_that_break_off_are_shared_failures_too() {
         }
     };
     let nodes = fleet(5, &Policy::ttl(minutes(5)), handler);
+    // Those of other processes are the first to hear that the first one failed.
+    nodes[0].link.set_latency(Duration::from_millis(5));
     let callers: Vec<_> = (0..50)
         .map(|n| tokio::spawn(call_future(&nodes[n % 5].app, get("/a"))))
         .collect();
@@ -687,9 +689,12 @@ async fn asy_19_one_process_refreshes_and_all_pause_when_that_fails() {
     let handler = slowly(&calls, |n, _| n == 1);
     let nodes = fleet(3, &policy, handler);
     let pass = async |time| {
-        tokio::time::sleep(time).await;
-        // All of it was told: memory goes on.
-        nodes.iter().for_each(|node| node.link.beat());
+        let until = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            // All of it was told: memory goes on.
+            nodes.iter().for_each(|node| node.link.beat());
+        }
         settle().await;
     };
     let all_get = async |expected: &str| {
@@ -697,6 +702,8 @@ async fn asy_19_one_process_refreshes_and_all_pause_when_that_fails() {
             assert_eq!(body(&node.app, get("/a")).await, expected);
         }
     };
+    all_get("answer 0").await;
+    // Who stored it has been told of that, and reads it once more.
     all_get("answer 0").await;
     pass(seconds(11)).await;
     for _ in 0..5 {
