@@ -743,3 +743,26 @@ async fn asy_19_a_failure_is_not_told_where_what_is_stale_may_be_used() {
     }
     assert_eq!(calls.count(), 2, "and the other pauses too");
 }
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn a_redis_url_in_a_build_without_the_feature_is_an_error_that_names_it() {
+    let error = HttpCache::builder()
+        .remote("redis://:canary@localhost/")
+        .build()
+        .unwrap_err();
+    assert!(error.is_config());
+    let text = error.to_string();
+    assert!(text.contains("feature `redis`"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_url_that_names_no_remote_tier_is_an_error_that_names_what_does() {
+    for url in ["", "localhost:6379", "http://:canary@localhost/"] {
+        let refused = HttpCache::builder().remote(url).build();
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("redis://"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
