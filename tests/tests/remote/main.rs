@@ -11,10 +11,13 @@
     reason = "tests spawn callers, read the clock, and fail by panicking"
 )]
 
+mod actix;
+mod background;
 mod coherence;
 mod faults;
 mod fleet;
 mod http;
+mod odd;
 mod refusals;
 mod support;
 mod values;
