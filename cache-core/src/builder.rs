@@ -6,7 +6,7 @@ use crate::{
     memory::Hashing,
     permit::Permits,
     remote::{
-        Remote, RemoteSettings,
+        IntoRemote, Remote, RemoteSettings,
         tier::{Naming, Parts},
     },
 };
@@ -21,7 +21,7 @@ pub struct StoreBuilder {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     colliding: bool,
-    remote: Option<Arc<dyn Remote>>,
+    remote: Option<Result<Arc<dyn Remote>, Error>>,
     remote_settings: RemoteSettings,
     schema: u64,
     naming: Option<Naming>,
@@ -85,9 +85,9 @@ impl StoreBuilder {
         self
     }
 
-    /// The tier that is shared with other processes. Default: none.
-    pub fn remote(mut self, remote: Arc<dyn Remote>) -> Self {
-        self.remote = Some(remote);
+    /// The tier that is shared with other processes, or its [URL](crate::remote::from_url). Default: none.
+    pub fn remote(mut self, remote: impl IntoRemote) -> Self {
+        self.remote = Some(remote.into_remote());
         self
     }
 
@@ -155,7 +155,7 @@ impl StoreBuilder {
         }
         self.remote_settings.validate()?;
         let hashing = self.hashing();
-        let parts = self.remote.map(|remote| Parts {
+        let parts = self.remote.transpose()?.map(|remote| Parts {
             remote,
             settings: self.remote_settings,
             schema: self.schema,

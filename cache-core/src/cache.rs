@@ -1,13 +1,13 @@
 //! The typed cache.
 
 use crate::{
-    BoxError, Codec, Error, Pattern, Policy, Remote, StoreBuilder,
+    BoxError, Codec, Error, Pattern, Policy, StoreBuilder,
     clock::{Clock, Random},
     entry::{Cached, Entry, Freshness},
     event::{Event, Stats},
     key::{CacheKey, Key, Namespace, scratch},
     policy::Life,
-    remote::{Held, RemoteSettings, RemoteStats, Shared},
+    remote::{Held, IntoRemote, RemoteSettings, RemoteStats, Shared},
     store::{Store, Ticket},
 };
 use bytes::Bytes;
@@ -546,21 +546,25 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         self
     }
 
-    /// Shares values with other processes, encoded as JSON unless a [`codec`](Self::codec) was named.
+    /// Shares values with other processes, by a remote tier or its [URL](crate::remote::from_url), encoded
+    /// as JSON unless a [`codec`](Self::codec) was named.
     ///
     /// ```
     /// # fn main() -> Result<(), cache_core::Error> {
-    /// use cache_core::{Cache, remote};
+    /// use cache_core::Cache;
     ///
     /// # #[cfg(feature = "redis")] {
     /// // Nothing is dialled here: without Redis the cache works as if it had memory alone.
-    /// let remote = remote::from_url("redis://127.0.0.1/")?;
-    /// let users: Cache<String> = Cache::builder("users").remote(remote).build()?;
+    /// let users: Cache<String> = Cache::builder("users").remote("redis://127.0.0.1/").build()?;
     /// # }
+    ///
+    /// // What cannot be used is an error of `build`, which shows no secret.
+    /// let refused = Cache::<String>::builder("users").remote("http://user:secret@cache/").build();
+    /// assert!(refused.is_err_and(|error| !error.to_string().contains("secret")));
     /// # Ok(()) }
     /// ```
     #[cfg(feature = "json")]
-    pub fn remote(mut self, remote: Arc<dyn Remote>) -> Self
+    pub fn remote(mut self, remote: impl IntoRemote) -> Self
     where
         V: serde::Serialize + serde::de::DeserializeOwned,
     {
@@ -572,7 +576,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
     }
 
     /// Shares values with other processes, encoded by `codec`.
-    pub fn remote_with(mut self, remote: Arc<dyn Remote>, codec: impl Codec<V>) -> Self {
+    pub fn remote_with(mut self, remote: impl IntoRemote, codec: impl Codec<V>) -> Self {
         self.memory = self.memory.remote(remote);
         self.codec(codec)
     }

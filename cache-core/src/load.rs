@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     key::Key,
     policy::Life,
-    remote::{Budget, Lease, Leasing},
+    remote::{Budget, Failures, Lease, Leasing, tier::HEARD},
     spawn::spawn,
     store::{FlightKey, Join, Lead, NewEntry, Outcome, Ticket, Waited},
     timer,
@@ -360,9 +360,21 @@ impl<V: Send + Sync + 'static> Cache<V> {
             Some(_) => Duration::ZERO,
             None => patience.saturating_duration_since(timer::now()),
         };
+        let failures = if self.policy.first_pause() >= HEARD {
+            Failures::Remembered
+        } else {
+            Failures::Awaited
+        };
         let leasing = self
             .store
-            .lease_or_wait(key.as_bytes(), seen, waiting, work_limit, &mut budget)
+            .lease_or_wait(
+                key.as_bytes(),
+                seen,
+                failures,
+                waiting,
+                work_limit,
+                &mut budget,
+            )
             .await;
         match leasing {
             Leasing::Found(held) => match self.take_in(lead.ticket(), &key, &held) {
@@ -386,7 +398,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
             }
             Leasing::Failed { error, left } => {
                 self.store.record(Event::RemoteCollapsed);
-                self.store.pause_for(&key, error.clone(), left);
+                if failures == Failures::Remembered {
+                    self.store.pause_for(&key, error.clone(), left);
+                }
                 Consulted::Settled(Err(error))
             }
             Leasing::Held { .. } => usable.map_or(Consulted::TimedOut, Consulted::Use),

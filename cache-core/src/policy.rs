@@ -271,6 +271,11 @@ impl Policy {
         self.wait_limit
     }
 
+    /// For how long a first failure is remembered, at most.
+    pub(crate) fn first_pause(&self) -> Duration {
+        self.failure_pause.0
+    }
+
     pub(crate) fn size_limit(&self) -> Option<usize> {
         self.max_size
     }

@@ -25,7 +25,7 @@ use crate::{
     policy::{Life, Policy},
     reentry,
     remote::{
-        Budget, Held, Lease, Leasing, RemoteStats,
+        Budget, Failures, Held, Lease, Leasing, RemoteStats,
         coherence::{Mark, Proof},
         tier::{Parts, Tier},
     },
@@ -467,11 +467,12 @@ impl<V> Store<V> {
 
     /// As [`lease`](Self::lease), but while another process loads it waits, for `wait_limit` at most:
     /// it is woken when that ends, and asks by itself now and then. What it answers at the limit is
-    /// [`Leasing::Held`].
+    /// [`Leasing::Held`]. A failure that is none of its `failures` delays it for 100 ms at most.
     pub async fn lease_or_wait(
         &self,
         key: &[u8],
         seen: Option<u64>,
+        failures: Failures,
         wait_limit: Duration,
         work_limit: Duration,
         budget: &mut Budget,
@@ -480,7 +481,7 @@ impl<V> Store<V> {
             return Leasing::Alone;
         };
         let patience = timer::later(timer::now(), wait_limit);
-        tier.lease_or_wait(key, seen, patience, work_limit, budget)
+        tier.lease_or_wait(key, seen, failures, patience, work_limit, budget)
             .await
     }
 

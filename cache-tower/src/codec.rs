@@ -61,6 +61,23 @@ pub(crate) fn index(frame: Bytes, owner: &Owner) -> Option<Variants> {
     (kind == VARIANTS).then(|| frame.variants(owner)).flatten()
 }
 
+/// What a frame holds, written again; `None` where it holds nothing. For fuzzing; of both the digest of
+/// the owner is left out.
+#[cfg(feature = "test-util")]
+pub fn rewritten(frame: &[u8]) -> Option<Vec<u8>> {
+    const OWNER: std::ops::Range<usize> = 1..33;
+    let policy = crate::policy::Policy::from_headers();
+    let owner = Owner::new(&std::sync::Arc::new(policy), 0);
+    let (kind, rest) = frame.split_first()?;
+    let frame = [&[*kind], &owner.digest()[..], rest].concat();
+    let stored = decode(frame.into(), &owner)?;
+    let mut frame = encode(&stored)
+        .expect("what was read can be written")
+        .to_vec();
+    frame.drain(OWNER);
+    Some(frame)
+}
+
 struct Writer(Vec<u8>);
 
 impl Writer {

@@ -91,6 +91,10 @@ pub type CacheLayer = adapter::CacheLayer<adapter::Direct>;
 /// A service with a cache before it; see [`adapter::CacheService`].
 pub type CacheService<S> = adapter::CacheService<S, adapter::Direct>;
 
+#[cfg(feature = "test-util")]
+#[doc(hidden)]
+pub use codec::rewritten as rewritten_frame;
+
 pub use body::ResponseBody;
 pub use cache::ResponseFuture;
 #[cfg(feature = "test-util")]

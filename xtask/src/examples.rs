@@ -4,7 +4,7 @@
 use crate::process::{cargo, run};
 use crate::report::Report;
 
-const EXAMPLES: &[&str] = &["actix", "quickstart", "reverse_proxy"];
+const EXAMPLES: &[&str] = &["actix", "quickstart", "reverse_proxy", "shared_redis"];
 
 pub(crate) fn run_all() -> Report {
     let mut report = Report::default();

@@ -3,8 +3,10 @@
 use crate::{
     policy::Life,
     remote::{
-        Budget, Envelope, Failure, LARGE, Sealed, ServerTime, Token, Value, jobs::PATIENCE,
-        on_its_way, tier::Tier,
+        Budget, Envelope, Failure, LARGE, Sealed, ServerTime, Token, Value,
+        jobs::PATIENCE,
+        on_its_way,
+        tier::{HEARD, Tier},
     },
     timer,
 };
@@ -26,6 +28,7 @@ pub struct Lease {
     nonce: u64,
     born: ServerTime,
     granted: Instant,
+    is_successor: bool,
     is_over: bool,
 }
 
@@ -61,8 +64,20 @@ impl Lease {
             nonce: fastrand::u64(1..),
             born,
             granted: timer::now(),
+            is_successor: false,
             is_over: false,
         }
+    }
+
+    /// As it is for one who waited for another's.
+    pub(crate) fn after_another(mut self) -> Self {
+        self.is_successor = true;
+        self
+    }
+
+    /// Whether another process had it, and this one waited, until that ended without a value.
+    pub fn is_successor(&self) -> bool {
+        self.is_successor
     }
 
     /// Names the version of the value that will be stored under it.
@@ -172,14 +187,15 @@ impl Lease {
         }
     }
 
-    /// Lets all who wait, in all processes, get this failure during `pause`.
+    /// Lets all who wait, in all processes, get this failure, and during `pause`, which lasts 100 ms at
+    /// least, all who come and [heed](super::Failures::Remembered) it.
     pub fn fail(mut self, message: &str, pause: Duration) {
         self.is_over = true;
         self.tier.jobs.stop_keeping(self.token);
         let (remote, name, token) = (Arc::clone(&self.tier.remote), self.name.clone(), self.token);
         let message = excerpt(message);
         self.tier.jobs.enqueue(0, async move {
-            let failed = remote.fail(&name, token, &message, pause, PATIENCE);
+            let failed = remote.fail(&name, token, &message, pause.max(HEARD), PATIENCE);
             // A failure that is not heard of costs another process a load of its own.
             let _ = failed.await;
         });

@@ -41,7 +41,7 @@ pub use fake::Fake;
 pub use lease::{Lease, Shared};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisSettings};
-pub use tier::{Held, Leasing, RemoteSettings, RemoteStats};
+pub use tier::{Failures, Held, Leasing, RemoteSettings, RemoteStats};
 
 use crate::Error;
 use bytes::Bytes;
@@ -399,6 +399,47 @@ pub fn from_url(url: &str) -> Result<Arc<dyn Remote>, Error> {
     }
 }
 
+/// What names a remote tier to a builder: the tier itself, or a [URL](from_url). One that cannot be read
+/// is the error of `build`.
+pub trait IntoRemote {
+    /// The tier that it names.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_url`].
+    fn into_remote(self) -> Result<Arc<dyn Remote>, Error>;
+}
+
+impl IntoRemote for Arc<dyn Remote> {
+    fn into_remote(self) -> Result<Arc<dyn Remote>, Error> {
+        Ok(self)
+    }
+}
+
+impl<R: Remote> IntoRemote for Arc<R> {
+    fn into_remote(self) -> Result<Arc<dyn Remote>, Error> {
+        Ok(self)
+    }
+}
+
+impl IntoRemote for &str {
+    fn into_remote(self) -> Result<Arc<dyn Remote>, Error> {
+        from_url(self)
+    }
+}
+
+impl IntoRemote for &String {
+    fn into_remote(self) -> Result<Arc<dyn Remote>, Error> {
+        from_url(self)
+    }
+}
+
+impl IntoRemote for String {
+    fn into_remote(self) -> Result<Arc<dyn Remote>, Error> {
+        from_url(&self)
+    }
+}
+
 #[cfg(feature = "redis")]
 fn by_redis(url: &str) -> Result<Arc<dyn Remote>, Error> {
     Ok(Arc::new(Redis::new(url)?))
@@ -407,7 +448,7 @@ fn by_redis(url: &str) -> Result<Arc<dyn Remote>, Error> {
 #[cfg(not(feature = "redis"))]
 fn by_redis(_: &str) -> Result<Arc<dyn Remote>, Error> {
     Err(Error::config(
-        "the URL of the remote tier asks for Redis, but this build lacks the feature `redis` of cache-core",
+        "the URL of the remote tier asks for Redis, but this build lacks the feature `redis`, which cache-core and each crate over it has",
     ))
 }
 

@@ -173,6 +173,15 @@ pub enum Leasing {
     Alone,
 }
 
+/// Which failures of other processes are a caller's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failures {
+    /// Also one from before it came, while that is remembered.
+    Remembered,
+    /// Only that of a load it waited for.
+    Awaited,
+}
+
 /// Counts of the remote tier.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -416,6 +425,7 @@ impl Tier {
         self: &Arc<Self>,
         key: &[u8],
         seen: Option<u64>,
+        failures: Failures,
         patience: Instant,
         work_limit: Duration,
         budget: &mut Budget,
@@ -429,15 +439,27 @@ impl Tier {
             let mut woken = std::pin::pin!(self.coherence.waker(&name).notified());
             woken.as_mut().enable();
             let until = timer::later(timer::now(), work_limit);
-            let left = match self.lease(key, seen, until, budget).await {
+            let (left, pause) = match self.lease(key, seen, until, budget).await {
                 Leasing::Held { left } => {
                     (is_held, unheard) = (true, 0);
-                    left
+                    let pause = self.jittered(poll.min(left.max(FIRST_POLL)));
+                    poll = (poll * 2).min(LAST_POLL);
+                    (left, pause)
+                }
+                Leasing::Granted(lease) if is_held => {
+                    return Leasing::Granted(lease.after_another());
+                }
+                // It stands for those who waited. Who came after that gives them the time to hear of it.
+                Leasing::Failed { left, .. } if failures == Failures::Awaited && !is_held => {
+                    if left > HEARD {
+                        return Leasing::Alone;
+                    }
+                    (left, left)
                 }
                 // One question without an answer does not free a lease that another has.
                 Leasing::Alone if is_held && unheard < UNHEARD && self.remote.health().is_up() => {
                     unheard += 1;
-                    FIRST_POLL
+                    (FIRST_POLL, self.jittered(FIRST_POLL))
                 }
                 settled => return settled,
             };
@@ -445,8 +467,7 @@ impl Tier {
             if now >= patience {
                 return Leasing::Held { left };
             }
-            let wake = timer::later(now, self.jittered(poll.min(left.max(FIRST_POLL))));
-            poll = (poll * 2).min(LAST_POLL);
+            let wake = timer::later(now, pause);
             timer::until(wake.min(patience), woken).await;
             // Waiting is not asking: each question may take its time again.
             *budget = self.budget();
@@ -722,6 +743,9 @@ impl Tier {
 /// the safety net: a push comes within milliseconds.
 const FIRST_POLL: Duration = Duration::from_millis(20);
 const LAST_POLL: Duration = Duration::from_millis(80);
+
+/// A failure is there for so long at least: whoever waits has asked again by then, pushed or not.
+pub(crate) const HEARD: Duration = Duration::from_millis(100);
 
 /// After so many questions in a row without an answer who waits loads by itself.
 const UNHEARD: u32 = 3;

@@ -194,6 +194,32 @@ async fn three_processes_share_one_failure_and_its_pause() {
     );
 }
 
+/// Pauses too short to be heard of: who waits gets the failure, who comes after it does not.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_nobody_remembers_is_shared_by_who_waits_for_it() {
+    for pause in [Duration::ZERO, Duration::from_micros(1)] {
+        let fleet: [Process; 3] = processes(&policy().failure_pause(pause, pause));
+        for each in &fleet {
+            each.link.set_latency(Duration::from_millis(1));
+        }
+        let loads = Loads::default();
+        let (counted, began) = (loads.clone(), Instant::now());
+        let answers = callers(&fleet, 100, move || slowly_fail(counted.clone())).await;
+        assert!(answers.iter().all(Result::is_err));
+        assert_eq!((answers.len(), loads.count()), (300, 1), "{pause:?}");
+        assert!(began.elapsed() < Duration::from_millis(1100));
+        let mut new = JoinSet::new();
+        for each in &fleet {
+            let (cache, loads) = (each.cache.clone(), loads.clone());
+            new.spawn(async move { cache.get_or_load(&1, || slowly(loads)).await.unwrap() });
+        }
+        for value in new.join_all().await {
+            assert_eq!(*value, 2, "one load of all who came after");
+        }
+        assert!(began.elapsed() < Duration::from_millis(2300));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_the_remote_tier_each_process_loads_once() {
     let fleet: [Process; 3] = processes(&policy());

@@ -6,7 +6,7 @@ use crate::{
 use cache_core::{
     Error, Stats, StoreBuilder,
     clock::{Clock, Random},
-    remote::{Remote, RemoteSettings, RemoteStats},
+    remote::{IntoRemote, RemoteSettings, RemoteStats},
 };
 use http::HeaderName;
 use sha2::{Digest, Sha256};
@@ -161,6 +161,8 @@ pub struct HttpCacheBuilder<R> {
     max_body: u64,
     targets: Vec<HeaderName>,
     heeds_cache_groups: bool,
+    /// Why the remote tier cannot be used.
+    unusable: Option<Error>,
     routing: PhantomData<fn() -> R>,
 }
 
@@ -173,6 +175,7 @@ impl<R: Framework> HttpCacheBuilder<R> {
             max_body: 1024 * 1024,
             targets: Vec::new(),
             heeds_cache_groups: true,
+            unusable: None,
             routing: PhantomData,
         }
     }
@@ -238,9 +241,15 @@ impl<R: Framework> HttpCacheBuilder<R> {
     ///
     /// A [`redis://` URL](cache_core::remote::from_url) names one, with the feature `redis`. Where it is
     /// away, everything is as without one.
-    pub fn remote(mut self, remote: Arc<dyn Remote>) -> Self {
-        let store = self.store.remote(remote).schema(SCHEMA).group_scope("http");
-        self.store = store.remote_names(write_name);
+    pub fn remote(mut self, remote: impl IntoRemote) -> Self {
+        match remote.into_remote() {
+            Ok(remote) => {
+                let store = self.store.remote(remote).schema(SCHEMA).group_scope("http");
+                self.store = store.remote_names(write_name);
+                self.unusable = None;
+            }
+            Err(problem) => self.unusable = Some(problem),
+        }
         self
     }
 
@@ -281,6 +290,9 @@ impl<R: Framework> HttpCacheBuilder<R> {
     fn assemble(self) -> Result<HttpCache<R>, Error> {
         /// Beside the body: fields at their largest, with what a map spends on them.
         const HEAD: u64 = 128 * 1024;
+        if let Some(problem) = self.unusable {
+            return Err(problem);
+        }
         if self.max_body == 0 {
             return Err(Error::config("max_body is 0; accepted is 1 or more"));
         }

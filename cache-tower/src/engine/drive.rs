@@ -341,8 +341,8 @@ impl Until {
     }
 }
 
-/// The stale response, where it may answer for a failing origin: only while it is still stored, for it
-/// may have been purged since the request looked.
+/// The stale response, where it may answer for a failing origin, or might have without asking that at all:
+/// only while it is still stored, for it may have been purged since the request looked.
 pub(super) fn stale_answer(
     shared: &Shared,
     policy: &Arc<Policy>,
@@ -354,7 +354,12 @@ pub(super) fn stale_answer(
     let entry =
         found_again(shared, policy, plan, headers).filter(|entry| Arc::ptr_eq(entry, stored))?;
     let now = shared.store.now();
-    if !may_stand_in(&plan.facts, &candidate(&entry, now)?, policy, failure) {
+    let judged = candidate(&entry, now)?;
+    // A refresh answers nobody.
+    let might_have = plan.counted.is_some()
+        && lookup(&plan.facts, Ok(judged), policy) == Lookup::StaleWhileRevalidate;
+    let stands_in = might_have || may_stand_in(&plan.facts, &judged, policy, failure);
+    if !stands_in {
         return None;
     }
     let response = entry.value()?.response()?;

@@ -9,7 +9,7 @@ use super::{
     fill_job::{Drained, drain},
     nested::{self, Outer, Owner},
     refusal::Refusal,
-    remote::Sharing,
+    remote::{Concerned, Sharing},
 };
 use crate::{
     body::{ResponseBody, Rest, Spliced},
@@ -146,18 +146,25 @@ impl Exchange {
         {
             invalidation.drop_it();
         }
-        if self.lead.is_some() && self.plan.renews(&self.policy) {
-            self.shared
-                .store
-                .pause(&self.plan.key, error.clone(), self.policy.life());
-        }
+        let renews = self.lead.is_some() && self.plan.renews(&self.policy);
+        let pause = renews.then(|| {
+            let (key, life) = (&self.plan.key, self.policy.life());
+            self.shared.store.pause(key, error.clone(), life)
+        });
         let stale = self.stale_answer(failure);
         let sharing = self.sharing.take();
         match self.lead.take() {
-            Some(lead) if stale.is_none() && lead.predecessors() == 0 => drop(lead),
+            Some(lead) if stale.is_none() && !is_second(&lead, sharing.as_ref()) => {
+                // Nobody waits for a refresh; in other processes too there is a pause after it.
+                let is_refresh = self.plan.counted.is_none();
+                if let (Some(sharing), Some(pause)) = (sharing.filter(|_| is_refresh), pause) {
+                    sharing.fail(&Concerned::Others(pause));
+                }
+                drop(lead);
+            }
             Some(lead) => {
                 if let Some(sharing) = sharing {
-                    sharing.fail("the origin failed");
+                    sharing.fail(&pause.map_or(Concerned::Waiting, Concerned::All));
                 }
                 lead.finish(Outcome::Failed(error));
             }
@@ -841,6 +848,11 @@ impl Exchange {
         );
         self.respond(parts, reader, then, Some(job))
     }
+}
+
+/// Whether those who wait, here or in other processes, have waited for another before in vain.
+pub(super) fn is_second(lead: &Lead<Stored>, sharing: Option<&Sharing>) -> bool {
+    lead.predecessors() > 0 || sharing.is_some_and(Sharing::is_successor)
 }
 
 fn with_fields(mut parts: response::Parts, fields: HeaderMap) -> response::Parts {

@@ -1,6 +1,11 @@
 //! Taking in the body of a response: at once as far as it is ready, then by a job of its own.
 
-use super::{Shared, UNSHARED, commit::Keep, remote::Sharing};
+use super::{
+    Shared, UNSHARED,
+    commit::Keep,
+    exchange::is_second,
+    remote::{Concerned, Sharing},
+};
 use crate::{
     body::{Handover, Rest, Spliced},
     fill::{End, Fill},
@@ -265,16 +270,15 @@ where
         self.leave(Rest::Error(error));
         self.shared.store.record(Event::LoadFailed);
         let failure = Error::load("the response ended early");
-        if self.keep.renews && self.lead.is_some() {
-            let life = self.policy.life();
-            self.shared
-                .store
-                .pause(&self.keep.key, failure.clone(), life);
-        }
+        let renews = self.keep.renews && self.lead.is_some();
+        let pause = renews.then(|| {
+            let (key, life) = (&self.keep.key, self.policy.life());
+            self.shared.store.pause(key, failure.clone(), life)
+        });
         match self.lead.take() {
-            Some(lead) if lead.predecessors() > 0 => {
+            Some(lead) if is_second(&lead, self.sharing.as_ref()) => {
                 if let Some(sharing) = self.sharing.take() {
-                    sharing.fail("the response ended early");
+                    sharing.fail(&pause.map_or(Concerned::Waiting, Concerned::All));
                 }
                 lead.finish(Outcome::Failed(failure));
             }

@@ -9,6 +9,7 @@ use super::{
     Shared,
     begin::{Plan, preferred},
     commit::write_variant,
+    drive::stale_answer,
     nested::{Lent, Owner},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     http::{
         cache_control::RequestDirectives,
         cache_status::{Forwarded, Ground},
-        lookup::{Lookup, lookup},
+        lookup::{Failure, Lookup, lookup},
         request::MethodClass,
         shape::{Fit, Shape},
     },
@@ -26,10 +27,11 @@ use crate::{
 use cache_core::{
     Entry, Error, Event, Key,
     clock::Moment,
-    remote::{Budget, Held, Lease, Leasing},
+    remote::{Budget, Failures, Held, Lease, Leasing},
     store::{Lead, Ticket},
 };
 use http::HeaderMap;
+use sha2::{Digest, Sha256};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -42,21 +44,77 @@ const ROUNDS: usize = 4;
 pub(super) struct Sharing {
     /// A layer within may have taken it.
     lease: Lent,
+    /// Another process had the lease, and this one waited.
+    is_successor: bool,
+    /// Whose failures its failure is.
+    lane: String,
     pub(super) budget: Budget,
     /// The index that what is loaded goes into.
     pub(super) base: Option<Arc<Entry<Stored>>>,
     pub(super) since: Moment,
 }
 
-/// For so long other processes share a failure that this one's requests share.
-const FAILED: Duration = Duration::from_millis(100);
+/// Whom a failure concerns, and for how long.
+pub(super) enum Concerned {
+    /// Who waited for it.
+    Waiting,
+    /// They, and during the pause all who can do without a new response.
+    All(Duration),
+    /// The latter alone.
+    Others(Duration),
+}
+
+/// Requests that fly apart fail apart: those of each layer, and those with credentials.
+fn lane_of(policy: &Arc<Policy>, plan: &Plan) -> String {
+    let apart = plan.facts.has_credentials() && policy.separates_credentials();
+    let mut digest = Sha256::new();
+    digest.update(Owner::new(policy, plan.depth).digest());
+    digest.update([u8::from(apart)]);
+    let digest = digest.finalize();
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// What is told of a failure: whom it concerns, and of which lane.
+fn told(concerned: &Concerned, lane: &str) -> String {
+    let whom = match concerned {
+        Concerned::Waiting => "waiting",
+        Concerned::All(_) => "all",
+        Concerned::Others(_) => "others",
+    };
+    format!("{whom} {lane}")
+}
+
+/// Whether what was told of a failure concerns a request of this lane.
+fn concerns(error: &Error, lane: &str, failures: Failures) -> bool {
+    let told = std::error::Error::source(error).map(ToString::to_string);
+    match told.as_deref().and_then(|told| told.split_once(' ')) {
+        Some((whom, of)) if of == lane => match failures {
+            Failures::Awaited => whom != "others",
+            Failures::Remembered => whom != "waiting",
+        },
+        _ => false,
+    }
+}
 
 impl Sharing {
-    /// Lets those who wait in other processes share a failure.
-    pub(super) fn fail(self, message: &str) {
+    /// Lets other processes share a failure.
+    pub(super) fn fail(self, concerned: &Concerned) {
         if let Some(lease) = self.take() {
-            lease.fail(message, FAILED);
+            let pause = match concerned {
+                Concerned::Waiting => Duration::ZERO,
+                Concerned::All(pause) | Concerned::Others(pause) => *pause,
+            };
+            lease.fail(&told(concerned, &self.lane), pause);
         }
+    }
+
+    /// Whether a load of another process came before that those who wait, waited for in vain.
+    pub(super) fn is_successor(&self) -> bool {
+        self.is_successor
     }
 
     /// The lease, if it is still here.
@@ -207,11 +265,13 @@ pub(super) async fn consult(
             // Who has something to give, or refreshes, waits for nobody.
             _ => Duration::ZERO,
         };
+        let failures = search.failures();
         let leasing = shared
             .store
             .lease_or_wait(
                 seen.key.as_bytes(),
                 seen.version,
+                failures,
                 waiting,
                 // For its head, and as long again for its body.
                 work.saturating_mul(2),
@@ -225,10 +285,14 @@ pub(super) async fn consult(
             }
             Leasing::Found(held) => seen = search.found(seen, held).await,
             Leasing::Failed { error, left } => {
+                if !concerns(&error, &lane_of(policy, search.plan), failures) {
+                    break;
+                }
                 shared.store.record(Event::RemoteCollapsed);
-                shared
-                    .store
-                    .pause_for(&search.plan.key, error.clone(), left);
+                if failures == Failures::Remembered {
+                    let key = &search.plan.key;
+                    shared.store.pause_for(key, error.clone(), left);
+                }
                 return Consulted::Failed(error);
             }
             Leasing::Held { .. } => {
@@ -382,6 +446,10 @@ impl<'a> Search<'a> {
         };
         let shape = self.shape(entry)?;
         let is_fresh = ground == Ground::Fresh;
+        if !is_fresh {
+            // Where it leads to the origin after all, it is for this.
+            self.plan.why = Forwarded::Stale;
+        }
         let answer = if waited && is_fresh {
             self.shared.store.record(Event::RemoteCollapsed);
             Answer::collapsed(Arc::clone(entry), shape, now, self.plan.why)
@@ -405,8 +473,25 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// A failure that is remembered answers no new request, unless that can do with what is stale.
+    fn failures(&self) -> Failures {
+        let (plan, policy) = (&*self.plan, self.policy);
+        let can_do = || {
+            let failed = Failure::Status;
+            plan.counted.is_none()
+                || stale_answer(self.shared, policy, plan, self.headers, failed).is_some()
+        };
+        if plan.renews(policy) && can_do() {
+            Failures::Remembered
+        } else {
+            Failures::Awaited
+        }
+    }
+
     fn sharing(&self, lease: Lease, seen: Seen) -> Sharing {
         Sharing {
+            is_successor: lease.is_successor(),
+            lane: lane_of(self.policy, self.plan),
             lease: Arc::new(Mutex::new(Some(lease))),
             budget: self.shared.store.budget(),
             base: seen.index,

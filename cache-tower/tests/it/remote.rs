@@ -29,6 +29,7 @@ where
     let remote: Arc<dyn Remote> = Arc::new(link.clone());
     let cache = HttpCache::builder().remote(remote).build().unwrap();
     let app = around(&cache, policy, handler);
+    link.beat();
     Node { cache, app, link }
 }
 
@@ -446,29 +447,43 @@ async fn a_slow_remote_tier_costs_a_request_its_budget_and_no_more() {
     );
 }
 
+/// COR-03: a stored response of 1 KiB, each bit flipped, cut at each offset. Never wrong: the origin
+/// answers, it is counted, and what is there is replaced.
 #[tokio::test(start_paused = true)]
-async fn cor_03_bytes_that_are_odd_are_a_miss() {
+async fn cor_03_a_response_with_any_bit_flipped_or_cut_anywhere_is_a_miss() {
     let calls = Calls::default();
-    let nodes = fleet(1, &Policy::ttl(minutes(5)), counted(&calls));
-    assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
-    let key = nodes[0].link.keys().pop().unwrap();
-    let good = nodes[0].link.read_raw(&key).unwrap();
-    for at in (0..good.len()).step_by(7) {
-        let mut bad = good.to_vec();
-        bad[at] ^= 0x10;
-        nodes[0].link.write_raw(&key, bad);
-        let other = node(
-            nodes[0].link.another(),
-            Policy::ttl(minutes(5)),
-            counted(&calls),
-        );
+    let handler = {
+        let calls = calls.clone();
+        move |_| {
+            let n = calls.note();
+            let body = format!("answer {n:05} {}", "x".repeat(720));
+            std::future::ready(Response::new(TestBody::full(body)))
+        }
+    };
+    let nodes = fleet(1, &Policy::ttl(minutes(5)), handler);
+    let Node { cache, app, link } = &nodes[0];
+    let whole = body(app, get("/a")).await;
+    let key = link.keys().pop().unwrap();
+    let good = link.read_raw(&key).unwrap();
+    let flipped = (0..good.len() * 8).map(|bit| {
+        let mut bytes = good.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        bytes
+    });
+    let cut = (0..good.len()).map(|at| good[..at].to_vec());
+    let longer = [&good[..], b"x"].concat();
+    for (nth, bytes) in flipped.chain(cut).chain([longer]).enumerate() {
+        let odd = cache.stats().remote_odd;
+        link.write_raw(&key, bytes.clone());
         let before = calls.count();
-        assert_eq!(
-            body(&other.app, get("/a")).await,
-            format!("answer {before}"),
-            "byte {at}"
-        );
+        let expected = whole.replace("00000", &format!("{before:05}"));
+        assert_eq!(body(app, get("/a")).await, expected, "the {nth}th");
+        assert!(cache.stats().remote_odd > odd, "the {nth}th is counted");
+        let stored = link.read_raw(&key).unwrap();
+        assert_eq!(stored.len(), good.len());
+        assert_ne!(stored, bytes, "the {nth}th is replaced");
     }
+    check(cache);
 }
 
 #[tokio::test(start_paused = true)]
@@ -521,4 +536,247 @@ async fn a_head_finds_what_another_process_stored() {
         .unwrap();
     assert_eq!((calls.count(), &*head.body), (1, &b""[..]));
     assert_eq!(head.headers["content-length"], "8");
+}
+
+/// A handler that takes a second; it fails while `fails` says so.
+fn slowly(
+    calls: &Calls,
+    fails: impl Fn(usize, &crate::support::Req) -> bool + Clone + Send + Sync + 'static,
+) -> impl Fn(crate::support::Req) -> std::pin::Pin<Box<dyn Future<Output = Response<TestBody>> + Send>>
++ Clone
++ Send
++ Sync
++ 'static {
+    let calls = calls.clone();
+    move |request| {
+        let n = calls.note();
+        let fails = fails(n, &request);
+        Box::pin(async move {
+            tokio::time::sleep(seconds(1)).await;
+            if fails {
+                status(500, "the origin fails")
+            } else {
+                Response::new(TestBody::full(format!("answer {n}")))
+            }
+        })
+    }
+}
+
+/// The answers to `each` callers of each node, by their status: from the origin, and by the cache.
+async fn statuses(nodes: &[Node], each: usize) -> (usize, usize) {
+    let callers: Vec<_> = nodes
+        .iter()
+        .flat_map(|node| (0..each).map(|_| tokio::spawn(call_future(&node.app, get("/a")))))
+        .collect();
+    let (mut of_origin, mut of_cache) = (0, 0);
+    for caller in callers {
+        match caller.await.unwrap().status().as_u16() {
+            500 => of_origin += 1,
+            503 => of_cache += 1,
+            other => panic!("{other}"),
+        }
+    }
+    (of_origin, of_cache)
+}
+
+/// ASY-05 over a fleet: of all who wait one tries again, then all get the failure.
+#[tokio::test(start_paused = true)]
+async fn asy_05_a_failure_is_shared_by_all_processes_after_one_more_try() {
+    for count in [2, 3, 7] {
+        let calls = Calls::default();
+        let nodes = fleet(count, &Policy::ttl(minutes(5)), slowly(&calls, |_, _| true));
+        for node in &nodes {
+            node.link.set_latency(Duration::from_millis(1));
+        }
+        let begun = tokio::time::Instant::now();
+        assert_eq!(statuses(&nodes, 100).await, (2, count * 100 - 2));
+        assert_eq!(calls.count(), 2, "of {count} processes");
+        assert!(begun.elapsed() < Duration::from_millis(2100));
+        nodes.iter().for_each(|node| check(&node.cache));
+    }
+}
+
+/// It answers nobody who comes after it: those make one call together, and one more.
+#[tokio::test(start_paused = true)]
+async fn asy_05_a_failure_of_before_answers_no_new_request_in_any_process() {
+    let calls = Calls::default();
+    let nodes = fleet(3, &Policy::ttl(minutes(5)), slowly(&calls, |n, _| n < 2));
+    assert_eq!(statuses(&nodes, 10).await, (2, 28));
+    let begun = tokio::time::Instant::now();
+    let callers: Vec<_> = nodes
+        .iter()
+        .map(|node| tokio::spawn(call_future(&node.app, get("/a"))))
+        .collect();
+    for caller in callers {
+        let answer = read(caller.await.unwrap()).await.unwrap();
+        assert_eq!(answer.body, "answer 2");
+    }
+    assert_eq!(calls.count(), 3);
+    assert!(begun.elapsed() < Duration::from_millis(1200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_05_when_the_second_try_succeeds_all_processes_have_its_response() {
+    let calls = Calls::default();
+    let nodes = fleet(3, &Policy::ttl(minutes(5)), slowly(&calls, |n, _| n == 0));
+    let callers: Vec<_> = (0..30)
+        .map(|n| tokio::spawn(call_future(&nodes[n % 3].app, get("/a"))))
+        .collect();
+    let mut failed = 0;
+    for caller in callers {
+        match read(caller.await.unwrap()).await.unwrap() {
+            answer if answer.status == 500 => failed += 1,
+            answer => assert_eq!(answer.body, "answer 1"),
+        }
+    }
+    assert_eq!((failed, calls.count()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_05_bodies_that_break_off_are_shared_failures_too() {
+    let calls = Calls::default();
+    let handler = {
+        let calls = calls.clone();
+        move |_| {
+            calls.note();
+            std::future::ready(Response::new(TestBody::of([
+                Step::Data("some".into()),
+                Step::Sleep(seconds(1)),
+                Step::Fail,
+            ])))
+        }
+    };
+    let nodes = fleet(5, &Policy::ttl(minutes(5)), handler);
+    // Those of other processes are the first to hear that the first one failed.
+    nodes[0].link.set_latency(Duration::from_millis(5));
+    let callers: Vec<_> = (0..50)
+        .map(|n| tokio::spawn(call_future(&nodes[n % 5].app, get("/a"))))
+        .collect();
+    for caller in callers {
+        let response = caller.await.unwrap();
+        let refused = response.status() == 503;
+        assert!(refused || read(response).await.is_err());
+    }
+    assert_eq!(calls.count(), 2);
+}
+
+/// In one process they fly apart; over a fleet they have one lease, and fail apart all the same.
+#[tokio::test(start_paused = true)]
+async fn asy_05_the_failures_of_those_with_credentials_are_not_those_of_others() {
+    let calls = Calls::default();
+    let handler = slowly(&calls, |_, request| {
+        request.headers().contains_key("authorization")
+    });
+    let nodes = fleet(3, &Policy::ttl(minutes(5)), handler);
+    let with_credentials = || {
+        let mut request = get("/a");
+        let value = "Bearer canary".parse().unwrap();
+        request.headers_mut().insert("authorization", value);
+        request
+    };
+    let mut callers = Vec::new();
+    for request in [with_credentials(), with_credentials(), get("/a")] {
+        let node = &nodes[callers.len()];
+        callers.push(tokio::spawn(call_future(&node.app, request)));
+        settle().await;
+    }
+    let statuses = futures_of(callers).await;
+    assert_eq!(statuses, [500, 500, 200]);
+    assert_eq!(calls.count(), 3);
+}
+
+async fn futures_of(callers: Vec<tokio::task::JoinHandle<crate::support::Res>>) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for caller in callers {
+        statuses.push(caller.await.unwrap().status().as_u16());
+    }
+    statuses
+}
+
+/// ASY-19 over a fleet: one refreshes; where that fails, all pause.
+#[tokio::test(start_paused = true)]
+async fn asy_19_one_process_refreshes_and_all_pause_when_that_fails() {
+    let calls = Calls::default();
+    let policy = Policy::ttl(seconds(10))
+        .stale_while_revalidate(minutes(10))
+        .failure_pause(seconds(8), seconds(8));
+    let handler = slowly(&calls, |n, _| n == 1);
+    let nodes = fleet(3, &policy, handler);
+    let pass = async |time| {
+        let until = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            // All of it was told: memory goes on.
+            nodes.iter().for_each(|node| node.link.beat());
+        }
+        settle().await;
+    };
+    let all_get = async |expected: &str| {
+        for node in &nodes {
+            assert_eq!(body(&node.app, get("/a")).await, expected);
+        }
+    };
+    all_get("answer 0").await;
+    // Who stored it has been told of that, and reads it once more.
+    all_get("answer 0").await;
+    pass(seconds(11)).await;
+    for _ in 0..5 {
+        all_get("answer 0").await;
+    }
+    settle().await;
+    assert_eq!(calls.count(), 2, "one refresh of all processes");
+    pass(seconds(1)).await;
+    settle().await;
+    for _ in 0..5 {
+        all_get("answer 0").await;
+        pass(Duration::from_millis(500)).await;
+    }
+    assert_eq!(calls.count(), 2, "and one pause");
+    pass(seconds(8)).await;
+    all_get("answer 0").await;
+    pass(seconds(1)).await;
+    settle().await;
+    all_get("answer 2").await;
+    assert_eq!(calls.count(), 3);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(nodes[0].link.leases(), 0);
+}
+
+/// Who finds it stale in the remote tier, and is the one to renew it, waits; but not for an error.
+#[tokio::test(start_paused = true)]
+async fn asy_19_a_failure_is_not_told_where_what_is_stale_may_be_used() {
+    let calls = Calls::default();
+    let policy = Policy::ttl(seconds(10))
+        .stale_while_revalidate(minutes(10))
+        .failure_pause(seconds(8), seconds(8));
+    let nodes = fleet(2, &policy, slowly(&calls, |n, _| n > 0));
+    assert_eq!(body(&nodes[0].app, get("/a")).await, "answer 0");
+    tokio::time::sleep(seconds(11)).await;
+    for node in nodes.iter().rev() {
+        assert_eq!(body(&node.app, get("/a")).await, "answer 0");
+    }
+    assert_eq!(calls.count(), 2, "and the other pauses too");
+}
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn a_redis_url_in_a_build_without_the_feature_is_an_error_that_names_it() {
+    let error = HttpCache::builder()
+        .remote("redis://:canary@localhost/")
+        .build()
+        .unwrap_err();
+    assert!(error.is_config());
+    let text = error.to_string();
+    assert!(text.contains("feature `redis`"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_url_that_names_no_remote_tier_is_an_error_that_names_what_does() {
+    for url in ["", "localhost:6379", "http://:canary@localhost/"] {
+        let refused = HttpCache::builder().remote(url).build();
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("redis://"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
 }

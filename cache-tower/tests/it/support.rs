@@ -126,6 +126,8 @@ pub enum Step {
     Yield,
     /// Pending until the gate opens.
     Wait(Gate),
+    /// Pending for so long.
+    Sleep(std::time::Duration),
     /// Pending for ever; holds something until the body is dropped.
     Hold(Box<dyn std::any::Any + Send + Sync>),
 }
@@ -199,6 +201,10 @@ impl Body for TestBody {
                 }
                 Some(Step::Wait(gate)) => {
                     self.waiting = Some(Box::pin(async move { gate.pass().await }));
+                    continue;
+                }
+                Some(Step::Sleep(time)) => {
+                    self.waiting = Some(Box::pin(tokio::time::sleep(time)));
                     continue;
                 }
             });

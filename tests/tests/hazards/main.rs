@@ -32,6 +32,7 @@ mod memory;
 mod methods;
 mod ranges;
 mod routes;
+mod shared_tier;
 mod sharing;
 mod sockets;
 mod status;

@@ -489,4 +489,18 @@ scenarios! {
         paused sto_33_a_part_that_must_be_validated_is_validated_each_time;
         paused asy_19_a_stale_part_is_refreshed_in_the_background_to_one_version;
     }
+    shared_tier {
+        paused lck_01_what_one_instance_stored_is_a_hit_of_the_other;
+        paused lck_01_what_one_instance_stored_the_other_gives_in_every_shape;
+        paused asy_05_many_at_both_instances_are_one_call;
+        paused asy_05_a_failure_is_shared_by_both_instances_after_one_more_try;
+        paused asy_01_when_a_leader_leaves_the_other_instance_takes_its_turn;
+        paused sto_37_an_update_at_one_instance_is_seen_at_the_other;
+        paused sto_37_a_load_that_an_update_elsewhere_overtook_is_stored_nowhere;
+        paused adm_05_groups_uris_and_all_are_purged_in_both_instances;
+        paused var_01_variants_of_one_instance_are_found_by_the_other;
+        paused sto_01_what_is_one_clients_is_in_no_remote_tier;
+        paused rds_01_without_the_remote_tier_each_instance_is_by_itself;
+        paused asy_19_one_of_two_instances_refreshes;
+    }
 }

@@ -12,12 +12,15 @@
 )]
 
 mod cluster;
+mod actix;
+mod background;
 mod coherence;
 mod crowds;
 mod faults;
 mod fleet;
 mod http;
 mod large;
+mod odd;
 mod refusals;
 mod sentinel;
 mod support;

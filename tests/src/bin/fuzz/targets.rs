@@ -7,6 +7,7 @@ mod freshen;
 mod http;
 mod range;
 mod references;
+mod shared;
 mod structured_fields;
 mod text;
 mod vary;
@@ -81,6 +82,18 @@ pub(crate) const TARGETS: &[Target] = &[
         seeds: structured_fields::SEEDS,
         dictionary: structured_fields::WORDS,
         check: structured_fields::check,
+    },
+    Target {
+        name: "remote_entry",
+        seeds: shared::ENTRIES,
+        dictionary: shared::ENTRY_WORDS,
+        check: shared::entry,
+    },
+    Target {
+        name: "remote_frame",
+        seeds: shared::FRAMES,
+        dictionary: shared::FRAME_WORDS,
+        check: shared::frame,
     },
 ];
 

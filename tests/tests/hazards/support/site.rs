@@ -2,6 +2,7 @@
 
 use super::{App, Ask, Framework, Policy, Reply};
 use cache_axum::ManualClock;
+use cache_core::remote::Fake;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use std::{
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     /// The targeted fields that it heeds, by preference.
     pub(crate) targeted: Vec<&'static str>,
     pub(crate) without_cache_groups: bool,
+    /// What it shares with other instances.
+    pub(crate) remote: Option<Fake>,
 }
 
 pub(crate) type Handler = Arc<dyn Fn(Ask) -> BoxFuture<'static, Reply> + Send + Sync>;

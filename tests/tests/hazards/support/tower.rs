@@ -99,6 +99,9 @@ pub(super) fn cache<F: Framework>(settings: &Settings) -> F::Cache {
     if settings.colliding_hashes {
         builder = builder.colliding_hashes();
     }
+    if let Some(link) = settings.remote.clone() {
+        builder = builder.remote(Arc::new(link));
+    }
     if settings.without_cache_groups {
         builder = builder.without_cache_groups();
     }
