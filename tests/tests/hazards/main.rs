@@ -25,6 +25,7 @@ mod directives;
 mod flights;
 mod freshness;
 mod guarded;
+mod http2;
 mod keys;
 mod layers;
 mod levels;

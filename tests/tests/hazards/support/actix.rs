@@ -1,7 +1,7 @@
 //! A site on actix-web.
 
 use super::{
-    App, Ask, Body, Log, Reply, Site,
+    App, Ask, Body, Log, Reply, Site, Way,
     app::{Seen, Serve},
     site::{Around, Between, Route},
     tower::cache,
@@ -23,6 +23,7 @@ use cache_tower::{Groups, Policy};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
 use std::{
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     sync::{
@@ -69,13 +70,23 @@ async fn serve(
     sent: Arc<AtomicU64>,
     seen: Seen,
     log: Log,
-    mut accepted: mpsc::UnboundedReceiver<Accepted>,
+    accepted: mpsc::UnboundedReceiver<Accepted>,
 ) {
     let app = map_config(app(site, cache, sent, seen, log), |_| AppConfig::default());
-    let service = HttpService::<Wire, _, _>::build()
+    let http = HttpService::<Wire, _, _>::build()
         // Else a client that leaves is taken to have said all it wants to say.
-        .h1_allow_half_closed(false)
-        .h1(app);
+        .h1_allow_half_closed(false);
+    match Way::current() {
+        Way::Http2 => serve_by(http.h2(app), accepted).await,
+        Way::Wire | Way::Call => serve_by(http.h1(app), accepted).await,
+    }
+}
+
+async fn serve_by<S>(service: S, mut accepted: mpsc::UnboundedReceiver<Accepted>)
+where
+    S: ServiceFactory<(Wire, Option<SocketAddr>), Config = ()>,
+    S::Service: 'static,
+{
     let Ok(handler) = service.new_service(()).await else {
         panic!("the app can be made");
     };
