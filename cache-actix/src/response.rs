@@ -11,7 +11,10 @@ use actix_web::{
     dev::ServiceResponse,
     http::{Method, header as old},
 };
-use cache_tower::adapter::{Answer, Engine, Plain};
+use cache_tower::{
+    adapter::{Answer, Engine, Plain},
+    http::response::has_content,
+};
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use std::cell::RefCell;
@@ -146,9 +149,8 @@ fn sized<B: MessageBody>(
     is_head: bool,
     status: StatusCode,
 ) -> ResponseBody<B> {
-    let is_without = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let announced = match is_head {
-        _ if is_without && body.is_end_stream() => Some(BodySize::None),
+        _ if !has_content(status) && body.is_end_stream() => Some(BodySize::None),
         true => Some(BodySize::Stream),
         false => None,
     };

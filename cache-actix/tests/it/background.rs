@@ -7,7 +7,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
     middleware::{Next, from_fn},
-    rt::{spawn, time::sleep},
+    rt::{System, spawn, time::sleep},
     test::{TestRequest, call_service, init_service},
     web,
 };
@@ -306,4 +306,44 @@ async fn what_is_stored_is_validated_by_the_service_that_gets_the_condition() {
     );
     assert_eq!(part.header("content-range"), "bytes 4-7/8");
     settled(&cache, 7).await;
+}
+
+#[test]
+fn a_worker_that_ends_takes_its_refreshes_with_it() {
+    let clock = support::clock();
+    let cache = HttpCache::builder().clock(clock.clone()).build().unwrap();
+    let calls = Counted::new(Arc::new(Calls::default()));
+    // What is asked of a worker that lasts only so long.
+    let worker = |is_to_end: bool| {
+        let (clock, shared, calls) = (clock.clone(), cache.clone(), calls.clone());
+        System::new().block_on(async move {
+            let policy = Policy::ttl(seconds(10)).stale_while_revalidate(minutes(5));
+            let counted = calls.clone();
+            let handler = move |calls: Counted| async move {
+                let call = calls.next();
+                if is_to_end && call > 1 {
+                    std::future::pending::<()>().await;
+                }
+                call.to_string()
+            };
+            let app = App::new()
+                .app_data(counted)
+                .wrap(shared.policy(policy))
+                .route("/", web::get().to(handler));
+            let app = init_service(app).await;
+            assert_eq!(get(&app, "/").await.body, "1");
+            if is_to_end {
+                clock.advance(seconds(11));
+                assert_eq!(get(&app, "/").await.body, "1");
+                eventually("it is being refreshed", || calls.so_far() == 2).await;
+            } else {
+                eventually("the refresh", || shared.stats().stored == 2).await;
+                assert_eq!(get(&app, "/").await.body, "3");
+            }
+        });
+    };
+    worker(true);
+    assert_eq!(cache.stats().flights, 0, "its turn is given back");
+    worker(false);
+    assert_eq!((calls.so_far(), cache.stats().flights), (3, 0));
 }

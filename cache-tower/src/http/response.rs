@@ -53,6 +53,13 @@ pub struct ResponseFacts {
     pub is_stream: bool,
 }
 
+/// Whether the response to a GET has content: "All 1xx (Informational), 204 (No Content), and 304 (Not
+/// Modified) responses do not include content" (RFC 9110 §6.4.1). Where they do, an empty one has a length.
+pub fn has_content(status: StatusCode) -> bool {
+    let is_without = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !status.is_informational() && !is_without
+}
+
 /// How a response is to be read.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
