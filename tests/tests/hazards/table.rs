@@ -270,8 +270,7 @@ scenarios! {
         real key_01_hosts_are_apart_however_the_request_names_them;
         real key_08_a_get_with_a_body_passes_in_both_framings;
         real key_21_nested_routers_do_not_collide
-            not_on Tower "it has no routers"
-            not_on Actix "scopes have tests in cache-actix: its own App is what they are part of";
+            not_on Tower "it has no routers";
         real sto_19_an_oversize_field_spoils_nothing;
         real sto_29_a_head_has_the_length_of_the_get_and_no_body;
         real sto_40_odd_methods_pass_and_are_taken_to_be_unsafe;
@@ -283,8 +282,7 @@ scenarios! {
         real asy_09_events_come_while_the_stream_goes_on;
         real asy_24_a_client_that_hangs_up_leaves_the_whole_body_or_nothing;
         real asy_28_a_websocket_works_through_layers_and_nothing_of_it_is_stored
-            not_on Tower "it has no websockets"
-            not_on Actix "it has handlers of its own for them, tested in cache-actix";
+            not_on Tower "it has no websockets";
         threads asy_38_a_client_that_stops_reading_delays_nobody;
         real asy_39_layers_at_two_levels_answer_a_cold_request_and_a_hit;
         real sto_41_a_body_shorter_than_declared_breaks_off_and_its_server_goes_on;

@@ -17,9 +17,11 @@ use actix_web::{
     middleware::{Compress, Condition, Next, from_fn},
     web,
 };
+use actix_ws::Message;
 use bytes::Bytes;
 use cache_actix::{Actix, HttpCache, Purge};
 use cache_tower::{Groups, Policy};
+use futures_util::StreamExt;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
 use std::{
@@ -127,9 +129,21 @@ fn app(
             (path, None) => app.service(web::resource(path).to(handler)),
             (path, Some(policy)) => {
                 let layer = cache.policy(policy.clone());
-                app.service(web::resource(path).wrap(layer).to(handler))
+                let resource = web::resource(path).wrap(layer).to(handler);
+                match route.within.split_last() {
+                    None => app.service(resource),
+                    Some((last, outer)) => {
+                        let scope = web::scope(last).service(resource);
+                        let nest = |inner, prefix: &&str| web::scope(prefix).service(inner);
+                        app.service(outer.iter().rev().fold(scope, nest))
+                    }
+                }
             }
         };
+    }
+    if let Some((path, policy)) = &site.echo {
+        let layer = cache.policy(policy.clone());
+        app = app.service(web::resource(*path).wrap(layer).get(echo));
     }
     let between = site.between;
     let compresses = |between: &Between| matches!(between, Between::Compression);
@@ -202,6 +216,19 @@ fn handler(
         let reply = handler(ask);
         Box::pin(async move { response(reply.await) })
     }
+}
+
+async fn echo(request: HttpRequest, body: web::Payload) -> Result<HttpResponse, Error> {
+    let (response, mut session, mut messages) = actix_ws::handle(&request, body)?;
+    spawn_local(async move {
+        while let Some(Ok(Message::Text(text))) = messages.next().await {
+            if session.text(text).await.is_err() {
+                break;
+            }
+        }
+        let _ = session.close(None).await;
+    });
+    Ok(response)
 }
 
 fn fields(old: &old::HeaderMap) -> HeaderMap {
