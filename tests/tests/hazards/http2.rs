@@ -1,9 +1,10 @@
 //! Over HTTP/2: what streams of one connection, and a URI that names its host, add.
 
 use crate::support::{
-    App, Ask, Framework, Gate, Piece, Policy, Reply, Settings, Site, days, eventually, minutes,
-    seconds,
+    App, Ask, Framework, Gate, Piece, Policy, Raw, Reply, Settings, Site, days, eventually,
+    minutes, seconds,
 };
+use actix_web::{HttpRequest, HttpServer, rt::System, web};
 use bytes::Bytes;
 use cache_axum::ManualClock;
 use futures_util::{future::join_all, stream};
@@ -12,7 +13,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{convert::Infallible, time::SystemTime};
+use std::{convert::Infallible, net::SocketAddr, time::SystemTime};
 use tokio::{net::TcpStream, task::JoinHandle};
 
 /// A client with one connection, on which each request is a stream.
@@ -23,7 +24,11 @@ struct Client {
 
 impl Client {
     async fn of(app: &App) -> Self {
-        let stream = TcpStream::connect(app.listen().await).await.unwrap();
+        Self::at(app.listen().await).await
+    }
+
+    async fn at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .unwrap();
@@ -360,4 +365,33 @@ pub(crate) async fn asy_24_a_client_that_resets_its_stream_leaves_the_whole_body
     assert_eq!(Said::of(other).await.body, "begin end");
     assert_eq!((app.calls(), app.stats().stored), (2, 2));
     app.done().await;
+}
+
+#[test]
+fn actixs_server_speaks_the_version_that_its_client_does_and_both_share_what_is_stored() {
+    let cache = cache_actix::HttpCache::new();
+    let layer = cache.clone();
+    let app = move || {
+        let page = async |request: HttpRequest| format!("{:?}", request.version());
+        let policy = Policy::ttl(minutes(5));
+        let route = web::resource("/page").wrap(layer.policy(policy)).get(page);
+        actix_web::App::new().service(route)
+    };
+    System::new().block_on(async {
+        let server = HttpServer::new(app).workers(1).disable_signals();
+        let server = server.bind_auto_h2c(("127.0.0.1", 0)).unwrap();
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        tokio::task::spawn_local(server);
+        let client = Client::at(address).await;
+        let miss = client.ask(Request::get(PAGE)).await;
+        assert_eq!((miss.body.as_str(), miss.is_hit()), ("HTTP/2.0", false));
+        let head = "GET /page HTTP/1.1\r\nHost: example.test\r\nConnection: close\r\n\r\n";
+        let hit = Raw::exchange(address, head).await;
+        assert!(hit.contains(";hit;") && hit.ends_with("HTTP/2.0"), "{hit}");
+        assert!(client.ask(Request::get(PAGE)).await.is_hit());
+        handle.stop(false).await;
+    });
+    assert_eq!((cache.stats().hits, cache.stats().misses), (2, 1));
 }

@@ -15,7 +15,7 @@ use Why::{Apart, OfAxum};
 const NO_RUNTIME: &str = "actix's services need their runtime from the beginning";
 
 /// The tests that do not run on each framework, by their file.
-const OUTSIDE: [(&str, &str, Why); 22] = [
+const OUTSIDE: [(&str, &str, Why); 23] = [
     (
         "flights",
         "asy_17_a_runtime_that_ends_takes_its_refreshes_with_it",
@@ -32,6 +32,13 @@ const OUTSIDE: [(&str, &str, Why); 22] = [
         "flights",
         "asy_18_without_a_runtime_a_body_in_pieces_passes",
         Apart(NO_RUNTIME),
+    ),
+    (
+        "http2",
+        "actixs_server_speaks_the_version_that_its_client_does_and_both_share_what_is_stored",
+        Apart(
+            "it is about the server of actix-web, in whose place the harness accepts connections",
+        ),
     ),
     (
         "memory",
