@@ -262,3 +262,23 @@ fn age(headers: &HeaderMap) -> Duration {
     let seconds = first.and_then(text::digits).unwrap_or(0);
     Duration::from_secs(seconds.min(1 << 31))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interim_responses_and_two_statuses_have_no_content() {
+        for (status, expected) in [
+            (103, false),
+            (200, true),
+            (204, false),
+            (205, true),
+            (304, false),
+            (404, true),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(has_content(status), expected, "{status}");
+        }
+    }
+}
