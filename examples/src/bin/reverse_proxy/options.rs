@@ -202,6 +202,13 @@ mod tests {
     }
 
     #[test]
+    fn hyper_serves_the_clients_unless_actix_web_is_asked_for() {
+        let server = |arguments| read(arguments).map(|options| options.server);
+        assert!(server(&["--once"]) == Ok(Server::Hyper));
+        assert!(server(&["--once", "--actix-web"]) == Ok(Server::ActixWeb));
+    }
+
+    #[test]
     fn an_error_names_the_setting_what_was_found_and_what_is_accepted() {
         for (arguments, beginning) in [
             (&["--cdn", "a b"][..], "--cdn is `a b`; accepted are"),
