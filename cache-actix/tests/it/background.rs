@@ -22,6 +22,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 type Counted = web::Data<Arc<Calls>>;
 
@@ -78,12 +79,22 @@ async fn many_who_ask_at_once_share_one_load() {
 #[actix_web::test]
 async fn when_the_leader_leaves_another_takes_its_turn() {
     let (cache, calls) = (HttpCache::new(), Arc::new(Calls::default()));
+    let gate = Rc::new(Semaphore::new(0));
+    let opened = Rc::clone(&gate);
+    let gated = move |request: HttpRequest, calls: Counted| {
+        let opened = Rc::clone(&opened);
+        async move {
+            let call = calls.next();
+            let _ = opened.acquire().await;
+            format!("{}: {call}", request.match_pattern().unwrap_or_default())
+        }
+    };
     let app = Rc::new(
         init_service(
             App::new()
                 .app_data(Counted::new(calls.clone()))
                 .wrap(cache.policy(Policy::ttl(minutes(5))))
-                .service(web::resource("/{p}").get(slow)),
+                .service(web::resource("/{p}").get(gated)),
         )
         .await,
     );
@@ -96,6 +107,8 @@ async fn when_the_leader_leaves_another_takes_its_turn() {
     let followers: Vec<_> = (0..20).map(|_| ask(&app)).collect();
     eventually("the followers", || cache.stats().misses == 21).await;
     leader.abort();
+    eventually("another leads", || calls.so_far() == 2).await;
+    gate.close();
     for follower in followers {
         assert_eq!(follower.await.unwrap(), "/{p}: 2");
     }
