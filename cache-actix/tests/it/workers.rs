@@ -4,7 +4,7 @@ use crate::support::{Calls, clock, eventually};
 use actix_web::{
     App, HttpServer,
     middleware::{Next, from_fn},
-    rt::{System, time::sleep},
+    rt::System,
     web,
 };
 use cache_actix::{HttpCache, Policy, minutes, seconds};
@@ -17,7 +17,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, ThreadId},
-    time::Duration,
 };
 use tokio::sync::Semaphore;
 
@@ -36,9 +35,12 @@ fn two_workers_share_hits_and_flights() {
     let calls = Arc::new(Calls::default());
     let seen = Arc::new(Mutex::new(HashSet::<ThreadId>::new()));
     let (shared, counted, threads) = (cache.clone(), Arc::clone(&calls), Arc::clone(&seen));
+    let gate = Arc::new(Semaphore::new(0));
+    let permits = Arc::clone(&gate);
     System::new().block_on(async move {
         let server = HttpServer::new(move || {
             let (calls, threads) = (Arc::clone(&counted), Arc::clone(&threads));
+            let permits = Arc::clone(&permits);
             let note = {
                 let threads = Arc::clone(&threads);
                 from_fn(move |request, next: Next<_>| {
@@ -50,9 +52,9 @@ fn two_workers_share_hits_and_flights() {
                 web::resource("/{p}")
                     .wrap(shared.policy(Policy::ttl(minutes(5))))
                     .get(move || {
-                        let call = calls.next();
+                        let (call, opened) = (calls.next(), Arc::clone(&permits));
                         async move {
-                            sleep(Duration::from_millis(300)).await;
+                            let _ = opened.acquire().await;
                             format!("call {call}")
                         }
                     }),
@@ -69,7 +71,9 @@ fn two_workers_share_hits_and_flights() {
         let asking: Vec<_> = (0..16)
             .map(|_| thread::spawn(move || exchange(address, "/a")))
             .collect();
-        eventually("they have asked", || {
+        eventually("all are here", || cache.stats().misses == 16).await;
+        gate.close();
+        eventually("they are answered", || {
             asking.iter().all(thread::JoinHandle::is_finished)
         })
         .await;
