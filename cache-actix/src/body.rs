@@ -105,7 +105,7 @@ impl<B> ResponseBody<B> {
 }
 
 impl<B: MessageBody> ResponseBody<B> {
-    /// One that the engine gave; `announced` is the length to announce where it is not its own, as in the
+    /// One that the engine gave; `announced` is the size to announce where it is not its own, as in the
     /// response to a HEAD.
     pub(crate) fn cached(
         body: cache_tower::ResponseBody<Incoming<B>>,

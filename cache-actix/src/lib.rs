@@ -48,6 +48,8 @@
 //! * Around the `App` a hit is cheapest, for it skips the routing. Groups may name parameters there too;
 //!   they are read off the resource that answered.
 //! * What [`wrap`](actix_web::App::wrap)s last is outermost.
+//! * Where guards choose a resource or scope by a field of the request, the policy has to name that field:
+//!   `Policy::ttl(…).vary_by_header("x-tenant".parse()?)`. Else one gets what another was chosen for.
 //!
 //! The key contains the host as the client names it: `localhost` and `127.0.0.1` are two sites.
 //!
@@ -68,10 +70,27 @@
 //!   changing that request, and actix's router and this crate panic where they have to: keep what you
 //!   need of it instead.
 //!
+//! # Clients that leave
+//!
+//! Set [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed). actix then
+//! drops a handler at its next await when its client closes the connection, and another request that waits
+//! for the same response takes the turn. By default it takes that client for one that has said all it wants
+//! to say, and lets the handler go on: what it returns is stored and answers those who wait, but who asks for
+//! something that takes long, and leaves, has it made all the same. What the setting costs: clients that
+//! close their half of the connection before they read get no answer.
+//!
+//! Over HTTP/2 actix lets a handler go on whose stream was reset, whatever the setting.
+//!
+//! # What actix-web does not carry
+//!
+//! Interim responses, as `103 Early Hints`, do not pass, save the `100 Continue` that actix writes itself.
+//! Neither do trailers. Fields of one name keep their order; among names there is none. A request with several
+//! Host fields is refused by actix.
+//!
 //! # Runtime
 //!
-//! What goes on in the background runs on the actix runtime of the worker that began it. Tests need
-//! `#[actix_web::test]`.
+//! What goes on in the background runs on the actix runtime of the worker that began it, and ends with it.
+//! Tests need `#[actix_web::test]`.
 //!
 //! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
 //!

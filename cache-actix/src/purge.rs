@@ -26,7 +26,7 @@ use std::{
 ///
 /// # Cancel safety
 ///
-/// actix drops a handler at its next await when its client goes away. One that was dropped between its
+/// actix may drop a handler at its next await when its client goes away. One that was dropped between its
 /// update and its purge leaves what it would have purged. (The URI of its own request is invalidated
 /// all the same.) Where that matters, run both to their end in a task of their own:
 /// `actix_web::rt::spawn(async move { save(id).await; purge.group("…").await }).await`.

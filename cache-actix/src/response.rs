@@ -11,7 +11,10 @@ use actix_web::{
     dev::ServiceResponse,
     http::{Method, header as old},
 };
-use cache_tower::adapter::{Answer, Engine, Plain};
+use cache_tower::{
+    adapter::{Answer, Engine, Plain},
+    http::response::has_content,
+};
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use std::cell::RefCell;
@@ -80,11 +83,7 @@ pub(crate) fn answer<B: MessageBody>(
 ) -> ServiceResponse<ResponseBody<B>> {
     let is_head = request.method() == Method::HEAD;
     let respond = |plain: Plain<'_, Head, Incoming<B>>| {
-        let body = sized(
-            plain.body,
-            plain.head.length.filter(|_| is_head),
-            plain.status,
-        );
+        let body = sized(plain.body, is_head, plain.status);
         let status = convert::status_for_actix(plain.status);
         let mut response = HttpResponse::with_body(status, body);
         let fields = response.headers_mut();
@@ -97,6 +96,9 @@ pub(crate) fn answer<B: MessageBody>(
                 write(fields, CACHE_STATUS, value, status);
             }
         });
+        if is_head {
+            declare(&mut response, plain.head.length);
+        }
         mark(&mut response, plain.extensions);
         response
     };
@@ -130,27 +132,40 @@ pub(crate) fn onto<B: MessageBody>(
         }
         length => length,
     };
-    let body = sized(body, length.filter(|_| is_head), parts.status);
+    let body = sized(body, is_head, parts.status);
     *head.status_mut() = convert::status_for_actix(parts.status);
     *head.headers_mut() = convert::fields_for_actix(&parts.headers);
     let mut response = head.set_body(body);
+    if is_head {
+        declare(&mut response, length);
+    }
     mark(&mut response, parts.extensions);
     response
 }
 
-/// The body, announced as it is to be: the response to a HEAD is announced as the one to a GET, and a
-/// status without content has none.
+/// The body, announced as it is to be. A status without content has none.
 fn sized<B: MessageBody>(
     body: cache_tower::ResponseBody<Incoming<B>>,
-    length: Option<u64>,
+    is_head: bool,
     status: StatusCode,
 ) -> ResponseBody<B> {
-    let is_without = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let announced = match length {
-        _ if is_without && body.is_end_stream() => Some(BodySize::None),
-        length => length.map(BodySize::Sized),
+    let announced = match is_head {
+        _ if !has_content(status) && body.is_end_stream() => Some(BodySize::None),
+        true => Some(BodySize::Stream),
+        false => None,
     };
     ResponseBody::cached(body, announced)
+}
+
+/// What the response to a HEAD says of its length, if anything, is what the response to a GET would. It is
+/// a field: by the size of a body actix waits for that body where more requests follow on the connection.
+fn declare<B>(response: &mut HttpResponse<B>, length: Option<u64>) {
+    response.head_mut().no_chunking(true);
+    if let Some(length) = length {
+        response
+            .headers_mut()
+            .insert(old::CONTENT_LENGTH, length.into());
+    }
 }
 
 fn mark<B>(response: &mut HttpResponse<B>, marks: Extensions) {

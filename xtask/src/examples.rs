@@ -4,11 +4,18 @@
 use crate::process::{cargo, run};
 use crate::report::Report;
 
-const EXAMPLES: &[&str] = &["actix", "quickstart", "reverse_proxy", "shared_redis"];
+/// Their names, and what they are told beside it.
+const EXAMPLES: &[(&str, &[&str])] = &[
+    ("actix", &[]),
+    ("quickstart", &[]),
+    ("reverse_proxy", &[]),
+    ("reverse_proxy", &["--actix-web"]),
+    ("shared_redis", &[]),
+];
 
 pub(crate) fn run_all() -> Report {
     let mut report = Report::default();
-    for example in EXAMPLES {
+    for (example, arguments) in EXAMPLES {
         let line = [
             "run",
             "--locked",
@@ -20,7 +27,7 @@ pub(crate) fn run_all() -> Report {
             "--once",
         ];
         // Any free port: another service may have the usual one.
-        report.note(run(cargo(&line).env("PORT", "0")));
+        report.note(run(cargo(&line).args(*arguments).env("PORT", "0")));
     }
     report
 }
@@ -42,7 +49,7 @@ mod tests {
                 .and_then(|name| name.to_str())
                 .expect("a plain name");
             assert!(
-                EXAMPLES.contains(&name),
+                EXAMPLES.iter().any(|(example, _)| *example == name),
                 "{name} is not in the table of examples"
             );
         }

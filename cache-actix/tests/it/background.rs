@@ -7,7 +7,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
     middleware::{Next, from_fn},
-    rt::{spawn, time::sleep},
+    rt::{System, spawn, time::sleep},
     test::{TestRequest, call_service, init_service},
     web,
 };
@@ -22,6 +22,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 type Counted = web::Data<Arc<Calls>>;
 
@@ -78,12 +79,22 @@ async fn many_who_ask_at_once_share_one_load() {
 #[actix_web::test]
 async fn when_the_leader_leaves_another_takes_its_turn() {
     let (cache, calls) = (HttpCache::new(), Arc::new(Calls::default()));
+    let gate = Rc::new(Semaphore::new(0));
+    let opened = Rc::clone(&gate);
+    let gated = move |request: HttpRequest, calls: Counted| {
+        let opened = Rc::clone(&opened);
+        async move {
+            let call = calls.next();
+            let _ = opened.acquire().await;
+            format!("{}: {call}", request.match_pattern().unwrap_or_default())
+        }
+    };
     let app = Rc::new(
         init_service(
             App::new()
                 .app_data(Counted::new(calls.clone()))
                 .wrap(cache.policy(Policy::ttl(minutes(5))))
-                .service(web::resource("/{p}").get(slow)),
+                .service(web::resource("/{p}").get(gated)),
         )
         .await,
     );
@@ -96,6 +107,8 @@ async fn when_the_leader_leaves_another_takes_its_turn() {
     let followers: Vec<_> = (0..20).map(|_| ask(&app)).collect();
     eventually("the followers", || cache.stats().misses == 21).await;
     leader.abort();
+    eventually("another leads", || calls.so_far() == 2).await;
+    gate.close();
     for follower in followers {
         assert_eq!(follower.await.unwrap(), "/{p}: 2");
     }
@@ -306,4 +319,44 @@ async fn what_is_stored_is_validated_by_the_service_that_gets_the_condition() {
     );
     assert_eq!(part.header("content-range"), "bytes 4-7/8");
     settled(&cache, 7).await;
+}
+
+#[test]
+fn a_worker_that_ends_takes_its_refreshes_with_it() {
+    let clock = support::clock();
+    let cache = HttpCache::builder().clock(clock.clone()).build().unwrap();
+    let calls = Counted::new(Arc::new(Calls::default()));
+    // What is asked of a worker that lasts only so long.
+    let worker = |is_to_end: bool| {
+        let (clock, shared, calls) = (clock.clone(), cache.clone(), calls.clone());
+        System::new().block_on(async move {
+            let policy = Policy::ttl(seconds(10)).stale_while_revalidate(minutes(5));
+            let counted = calls.clone();
+            let handler = move |calls: Counted| async move {
+                let call = calls.next();
+                if is_to_end && call > 1 {
+                    std::future::pending::<()>().await;
+                }
+                call.to_string()
+            };
+            let app = App::new()
+                .app_data(counted)
+                .wrap(shared.policy(policy))
+                .route("/", web::get().to(handler));
+            let app = init_service(app).await;
+            assert_eq!(get(&app, "/").await.body, "1");
+            if is_to_end {
+                clock.advance(seconds(11));
+                assert_eq!(get(&app, "/").await.body, "1");
+                eventually("it is being refreshed", || calls.so_far() == 2).await;
+            } else {
+                eventually("the refresh", || shared.stats().stored == 2).await;
+                assert_eq!(get(&app, "/").await.body, "3");
+            }
+        });
+    };
+    worker(true);
+    assert_eq!(cache.stats().flights, 0, "its turn is given back");
+    worker(false);
+    assert_eq!((calls.so_far(), cache.stats().flights), (3, 0));
 }

@@ -1,13 +1,13 @@
 //! Where a layer may lie, and what it knows there.
 
-use crate::support::{Calls, clock, get, send, settled};
+use crate::support::{Calls, clock, eventually, get, send, settled};
 use actix_web::{
     App, HttpRequest, HttpResponse, guard,
     http::{Method, StatusCode, header},
     test::{TestRequest, init_service},
     web,
 };
-use cache_actix::{Groups, HttpCache, Policy, minutes};
+use cache_actix::{Groups, HttpCache, Policy, hours, minutes, seconds};
 use std::sync::Arc;
 
 type Counted = web::Data<Arc<Calls>>;
@@ -201,27 +201,17 @@ async fn a_head_is_answered_by_what_a_get_stored() {
         ),
     )
     .await;
-    let head = || {
-        TestRequest::default()
-            .method(Method::HEAD)
-            .insert_header((header::HOST, "example.test"))
+    let head = || TestRequest::default().method(Method::HEAD);
+    let length = async |hit: bool| {
+        let head = send(&app, head()).await;
+        assert_eq!(head.is_hit(), hit, "{}", head.cache());
+        // What the service gives beside it, actix leaves out.
+        assert_eq!(head.body.is_empty(), hit);
+        head.header("content-length").to_owned()
     };
-    let size = async |hit: bool| {
-        use actix_web::body::MessageBody;
-        let response = actix_web::test::call_service(&app, head().to_request()).await;
-        let status = response
-            .headers()
-            .get("cache-status")
-            .unwrap()
-            .to_str()
-            .unwrap();
-        assert_eq!(status.contains(";hit"), hit, "{status}");
-        response.response().body().size()
-    };
-    use actix_web::body::BodySize;
-    assert_eq!(size(false).await, BodySize::Sized(10), "the service's own");
+    assert_eq!(length(false).await, "10", "the service's own");
     assert_eq!(get(&app, "/").await.body, "0123456789");
-    assert_eq!(size(true).await, BodySize::Sized(10), "out of the store");
+    assert_eq!(length(true).await, "10", "out of the store");
     settled(&cache, 3).await;
 }
 
@@ -367,4 +357,176 @@ async fn a_hit_needs_nothing_of_a_service_that_is_not_ready() {
         }
     }
     settled(&cache, 4).await;
+}
+
+#[actix_web::test]
+async fn where_the_resource_has_no_such_parameter_nothing_is_stored() {
+    for around_all in [true, false] {
+        let cache = HttpCache::new();
+        let layer = || cache.policy(five_minutes().group("user:{id}"));
+        let off = || cache.policy(Policy::off());
+        let (outer, inner) = match around_all {
+            true => (layer(), off()),
+            false => (off(), layer()),
+        };
+        let resource = web::resource("/users/{name}").get(show);
+        let app = App::new()
+            .app_data(Counted::new(Arc::new(Calls::default())))
+            .wrap(outer);
+        let app = match around_all {
+            true => init_service(app.service(resource)).await,
+            false => init_service(app.service(web::scope("").service(resource.wrap(inner)))).await,
+        };
+        for call in [1, 2] {
+            let answer = get(&app, "/users/1").await;
+            assert_eq!(answer.body, format!("/users/1 of /users/{{name}}: {call}"));
+            assert!(
+                answer.cache().ends_with("detail=groups"),
+                "{}",
+                answer.cache()
+            );
+        }
+        assert_eq!(cache.stats().stored, 0, "around all: {around_all}");
+        settled(&cache, 2).await;
+    }
+}
+
+#[actix_web::test]
+async fn policies_of_resources_share_one_cache_and_keep_to_their_resources() {
+    let clock = clock();
+    let cache = HttpCache::builder().clock(clock.clone()).build().unwrap();
+    let numbered = async |calls: Counted| calls.next().to_string();
+    let says = async |calls: Counted| {
+        HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "max-age=60"))
+            .body(calls.next().to_string())
+    };
+    let wrapped = |path: &str, policy| web::resource(path).wrap(cache.policy(policy)).get(numbered);
+    let app = init_service(
+        App::new()
+            .app_data(Counted::new(Arc::new(Calls::default())))
+            .wrap(cache.clone())
+            .service(wrapped("/short", Policy::ttl(seconds(10))))
+            .service(wrapped(
+                "/long",
+                Policy::ttl(hours(1)).ignore_query(["utm_*"]),
+            ))
+            .service(wrapped("/own", Policy::off()))
+            .route("/says", web::get().to(says))
+            .route("/silent", web::get().to(numbered)),
+    )
+    .await;
+    let ask = async |path: &str| get(&app, path).await.body;
+    for (path, body) in [
+        ("/short", "1"),
+        ("/long?utm_a=1", "2"),
+        ("/own", "3"),
+        ("/says", "4"),
+        ("/silent", "5"),
+        ("/short", "1"),
+        ("/long?utm_b=2", "2"),
+        ("/own", "6"),
+        ("/says", "4"),
+        ("/silent", "7"),
+    ] {
+        assert_eq!(ask(path).await, body, "{path}");
+    }
+    clock.advance(seconds(30));
+    for (path, body) in [("/short", "8"), ("/long", "2"), ("/says", "4")] {
+        assert_eq!(ask(path).await, body, "{path}");
+    }
+    settled(&cache, 13).await;
+}
+
+#[actix_web::test]
+async fn guards_choose_behind_a_layer_by_what_its_policy_names() {
+    let cache = HttpCache::new();
+    let of_tenant = |tenant: &'static str| {
+        let policy = five_minutes().vary_by_header("x-tenant".parse().unwrap());
+        web::scope("/pages")
+            .guard(guard::Header("x-tenant", tenant))
+            .wrap(cache.policy(policy))
+            .route("/{id}", web::get().to(move || std::future::ready(tenant)))
+    };
+    let app = init_service(App::new().service(of_tenant("a")).service(of_tenant("b"))).await;
+    let ask = async |tenant: &str| {
+        let request = TestRequest::get().uri("/pages/1");
+        send(&app, request.insert_header(("x-tenant", tenant))).await
+    };
+    for is_hit in [false, true] {
+        for tenant in ["a", "b"] {
+            let page = ask(tenant).await;
+            assert_eq!((page.body.as_str(), page.is_hit()), (tenant, is_hit));
+        }
+        assert_eq!(ask("c").await.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(cache.stats().stored, 2);
+    settled(&cache, 4).await;
+}
+
+#[actix_web::test]
+async fn methods_outside_the_layer_of_their_path_invalidate_by_the_layer_around() {
+    let cache = HttpCache::new();
+    let app = init_service(
+        App::new()
+            .app_data(Counted::new(Arc::new(Calls::default())))
+            .wrap(cache.clone())
+            .service(
+                web::resource("/x")
+                    .guard(guard::Get())
+                    .wrap(cache.policy(five_minutes()))
+                    .to(show),
+            )
+            .service(web::resource("/x").put(saved)),
+    )
+    .await;
+    for body in ["/x of /x: 1", "/x of /x: 1"] {
+        assert_eq!(get(&app, "/x").await.body, body);
+    }
+    let update = send(&app, TestRequest::put().uri("/x")).await;
+    assert_eq!(update.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&app, "/x").await.body, "/x of /x: 2");
+    settled(&cache, 4).await;
+}
+
+#[actix_web::test]
+async fn three_layers_are_as_one() {
+    for [outermost, middle] in [
+        [Policy::from_headers(), Policy::off()],
+        [Policy::off(), Policy::from_headers()],
+        [
+            Policy::ttl(hours(1)),
+            Policy::ttl(minutes(1)).ignore_query(["*"]),
+        ],
+    ] {
+        let clock = clock();
+        let cache = HttpCache::builder().clock(clock.clone()).build().unwrap();
+        let innermost = five_minutes().stale_while_revalidate(minutes(5));
+        let app = init_service(
+            App::new()
+                .app_data(Counted::new(Arc::new(Calls::default())))
+                .wrap(cache.policy(outermost))
+                .service(
+                    web::scope("").wrap(cache.policy(middle)).service(
+                        web::resource("/x")
+                            .wrap(cache.policy(innermost))
+                            .get(show)
+                            .put(saved),
+                    ),
+                ),
+        )
+        .await;
+        let ask = async || get(&app, "/x").await.body;
+        for _ in 0..3 {
+            assert_eq!(ask().await, "/x of /x: 1");
+        }
+        clock.advance(minutes(6));
+        assert_eq!(ask().await, "/x of /x: 1");
+        eventually("the refresh", || cache.stats().stored == 2).await;
+        assert_eq!(ask().await, "/x of /x: 2");
+        send(&app, TestRequest::put().uri("/x")).await;
+        assert_eq!(ask().await, "/x of /x: 3");
+        assert_eq!(cache.stats().stored, 3);
+        settled(&cache, 7).await;
+    }
 }

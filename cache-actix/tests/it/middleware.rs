@@ -1,16 +1,21 @@
 //! Beside other middleware and services: compression within and around, files, websockets.
 
-use crate::support::{Calls, get, send, settled};
+use crate::support::{Calls, eventually, get, send, settled};
 use actix_web::{
-    App, HttpResponse,
+    App, Error, HttpResponse,
+    body::BoxBody,
+    dev::ServiceRequest,
+    error::ErrorGatewayTimeout,
     http::{StatusCode, header},
-    middleware::Compress,
-    test::{TestRequest, init_service},
+    middleware::{Compress, Condition, Next, from_fn},
+    rt::spawn,
+    test::{TestRequest, init_service, try_call_service},
     web,
 };
 use cache_actix::{HttpCache, Policy, minutes};
 use futures_util::{SinkExt, StreamExt};
-use std::{fs, sync::Arc};
+use std::{fs, rc::Rc, sync::Arc};
+use tokio::sync::{Notify, Semaphore};
 
 type Counted = web::Data<Arc<Calls>>;
 
@@ -135,7 +140,7 @@ async fn a_websocket_works_through_layers_and_nothing_of_it_is_stored() {
         body: web::Payload,
     ) -> actix_web::Result<HttpResponse> {
         let (response, mut session, mut messages) = actix_ws::handle(&request, body)?;
-        actix_web::rt::spawn(async move {
+        spawn(async move {
             while let Some(Ok(actix_ws::Message::Text(text))) = messages.next().await {
                 if session.text(text).await.is_err() {
                     break;
@@ -161,7 +166,7 @@ async fn a_websocket_works_through_layers_and_nothing_of_it_is_stored() {
     let address = server.addrs()[0];
     let server = server.run();
     let handle = server.handle();
-    actix_web::rt::spawn(server);
+    spawn(server);
     for _ in 0..2 {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let socket = tokio_tungstenite::client_async("ws://example.test/ws", stream).await;
@@ -177,4 +182,118 @@ async fn a_websocket_works_through_layers_and_nothing_of_it_is_stored() {
     handle.stop(true).await;
     assert_eq!((cache.stats().bypasses, cache.stats().stored), (2, 0));
     settled(&cache, 2).await;
+}
+
+#[actix_web::test]
+async fn a_limiter_around_the_layer_is_not_cached_by_it() {
+    let limiter = |request: ServiceRequest, next: Next<BoxBody>| async move {
+        let client = request.headers().get("x-client");
+        if client.is_some_and(|client| client == "attacker") {
+            let mut refusal = HttpResponse::TooManyRequests();
+            refusal.insert_header((header::CACHE_CONTROL, "public, max-age=60"));
+            return Ok(request.into_response(refusal.body("slow down")));
+        }
+        next.call(request).await
+    };
+    for is_outside in [true, false] {
+        let cache = HttpCache::new();
+        let layer = |applies: bool| {
+            let policy = Policy::override_ttl(minutes(5));
+            Condition::new(applies, cache.policy(policy))
+        };
+        let boxed = || {
+            from_fn(|request, next: Next<_>| async move {
+                Ok::<_, Error>(next.call(request).await?.map_into_boxed_body())
+            })
+        };
+        let app = init_service(
+            App::new()
+                .app_data(Counted::new(Arc::new(Calls::default())))
+                .wrap(layer(is_outside))
+                .wrap(boxed())
+                .wrap(from_fn(limiter))
+                .wrap(layer(!is_outside))
+                .route(
+                    "/",
+                    web::get().to(async |calls: Counted| calls.next().to_string()),
+                ),
+        )
+        .await;
+        let attack = || {
+            send(
+                &app,
+                TestRequest::get().insert_header(("x-client", "attacker")),
+            )
+        };
+        assert_eq!(attack().await.body, "slow down");
+        assert_eq!(get(&app, "/").await.body, "1", "outside: {is_outside}");
+        // Within the layer the limiter does not see hits; outside of it, it sees all.
+        let then = if is_outside { "slow down" } else { "1" };
+        assert_eq!(attack().await.body, then);
+        settled(&cache, if is_outside { 1 } else { 3 }).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_timeout_around_the_layer_costs_one_more_load_at_most() {
+    let (cache, calls) = (HttpCache::new(), Counted::new(Arc::new(Calls::default())));
+    let (given_up, gate) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let opened = Arc::clone(&gate);
+    let slow = move |calls: Counted| {
+        let (call, opened) = (calls.next(), Arc::clone(&opened));
+        async move {
+            let _ = opened.acquire().await;
+            call.to_string()
+        }
+    };
+    let end = Arc::clone(&given_up);
+    let limit = move |request: ServiceRequest, next: Next<BoxBody>| {
+        let (is_hasty, end) = (request.headers().contains_key("x-hasty"), Arc::clone(&end));
+        async move {
+            let answer = next.call(request);
+            if !is_hasty {
+                return answer.await;
+            }
+            tokio::select! {
+                answer = answer => answer,
+                () = end.notified() => Err(ErrorGatewayTimeout("it took too long")),
+            }
+        }
+    };
+    let app = Rc::new(
+        init_service(
+            App::new()
+                .app_data(calls.clone())
+                .wrap(cache.policy(Policy::ttl(minutes(5))))
+                .wrap(from_fn(|request, next: Next<_>| async move {
+                    Ok::<_, Error>(next.call(request).await?.map_into_boxed_body())
+                }))
+                .wrap(from_fn(limit))
+                .route("/", web::get().to(slow)),
+        )
+        .await,
+    );
+    let ask = |name: &'static str| {
+        let app = Rc::clone(&app);
+        spawn(async move {
+            let request = TestRequest::get()
+                .insert_header((name, "1"))
+                .insert_header((header::HOST, "example.test"));
+            let answered = try_call_service(&*app, request.to_request()).await;
+            let response = answered.map_err(|error| error.as_response_error().status_code())?;
+            Ok::<_, StatusCode>(crate::support::answer(response).await.body)
+        })
+    };
+    let hasty = ask("x-hasty");
+    eventually("the leader", || calls.so_far() == 1).await;
+    let patient: Vec<_> = (0..50).map(|_| ask("x-patient")).collect();
+    eventually("all are here", || cache.stats().misses == 51).await;
+    given_up.notify_one();
+    assert_eq!(hasty.await.unwrap(), Err(StatusCode::GATEWAY_TIMEOUT));
+    eventually("another leads", || calls.so_far() == 2).await;
+    gate.close();
+    for answer in patient {
+        assert_eq!(answer.await.unwrap().unwrap(), "2");
+    }
+    settled(&cache, 51).await;
 }

@@ -53,6 +53,13 @@ pub struct ResponseFacts {
     pub is_stream: bool,
 }
 
+/// Whether the response to a GET has content: "All 1xx (Informational), 204 (No Content), and 304 (Not
+/// Modified) responses do not include content" (RFC 9110 §6.4.1). Where they do, an empty one has a length.
+pub fn has_content(status: StatusCode) -> bool {
+    let is_without = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !status.is_informational() && !is_without
+}
+
 /// How a response is to be read.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
@@ -254,4 +261,24 @@ fn age(headers: &HeaderMap) -> Duration {
         .and_then(|line| text::members(line.as_bytes(), b',').next().flatten());
     let seconds = first.and_then(text::digits).unwrap_or(0);
     Duration::from_secs(seconds.min(1 << 31))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interim_responses_and_two_statuses_have_no_content() {
+        for (status, expected) in [
+            (103, false),
+            (200, true),
+            (204, false),
+            (205, true),
+            (304, false),
+            (404, true),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(has_content(status), expected, "{status}");
+        }
+    }
 }

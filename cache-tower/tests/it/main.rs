@@ -8,6 +8,7 @@
     reason = "a test may panic, and spawns its own callers"
 )]
 
+mod adapter;
 mod bodies;
 mod collapse;
 mod hit;

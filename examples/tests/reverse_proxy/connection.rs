@@ -387,6 +387,18 @@ fn a_head_has_no_body_whatever_its_fields_say() {
 }
 
 #[test]
+fn a_head_says_no_length_that_the_origin_does_not_say() {
+    // RFC 9110 §8.6: unless it "equals the decimal number of octets" that a GET would get.
+    for control in ["no-store", "max-age=600"] {
+        let t = Test::new();
+        t.origin(Reply::ok("0123456789").chunked().control(control));
+        for _ in 0..2 {
+            t.head().is(200, "").has_no("content-length");
+        }
+    }
+}
+
+#[test]
 fn those_with_credentials_do_not_share() {
     // RFC 9111 §3.5, §4: also while nothing is stored.
     let t = Test::new();

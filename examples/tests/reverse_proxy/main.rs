@@ -6,6 +6,8 @@
 //! Age, Date, Expires or Last-Modified. Where a rule is optional (MAY, SHOULD) the test holds what this
 //! cache chose, and says so.
 //!
+//! All of them run twice: with hyper to serve the proxy's clients, and with actix-web (`servers`).
+//!
 //! The proxy caches by `Profile::Standard`: as a shared cache, and to the letter of RFC 9111.
 
 #![allow(
@@ -26,6 +28,7 @@ mod freshness;
 mod interim;
 mod invalidation;
 mod ranges;
+mod servers;
 mod serving;
 mod stale;
 mod storing;

@@ -1,6 +1,6 @@
 //! What a client gets out of the store, and what it can ask of it (RFC 9111 §4, §5.2.1).
 
-use crate::support::{Reply, Test, each};
+use crate::support::{Answer, Reply, Test, each};
 use std::{thread, time::Duration};
 
 /// A test whose response is stored, and was of that age when it came.
@@ -90,9 +90,33 @@ fn fields_are_the_same_to_the_byte_out_of_the_store() {
                 assert_eq!(miss.fields.all(name), told.all(name), "{name}");
                 assert_eq!(hit.fields.all(name), told.all(name), "{name}");
             }
-            assert_eq!(miss.end_to_end(), hit.end_to_end());
+            assert_eq!(sorted(&miss), sorted(&hit));
         },
     );
+}
+
+fn sorted(answer: &Answer) -> Vec<(&str, &str)> {
+    let mut fields = answer.end_to_end();
+    fields.sort_unstable();
+    fields
+}
+
+#[test]
+fn fields_keep_their_order_out_of_the_store() {
+    // RFC 9110 §5.3: it is significant within a name only; this cache keeps it as well among names.
+    let t = Test::new();
+    let lines: Vec<_> = (0..20).map(|n| format!("x-{}: {n}", n * 7 % 20)).collect();
+    t.origin(
+        Reply::ok("one")
+            .control("max-age=600")
+            .fields(&lines.join("\n")),
+    );
+    let (miss, hit) = (t.get().says("one"), t.get().says("one").is_hit());
+    let own =
+        |(name, value): &(&str, &str)| name.starts_with("x-").then(|| format!("{name}: {value}"));
+    let kept: Vec<_> = miss.end_to_end().iter().filter_map(own).collect();
+    assert_eq!(kept, lines);
+    assert_eq!(miss.end_to_end(), hit.end_to_end());
 }
 
 #[test]

@@ -1,19 +1,13 @@
 //! Over real sockets: what a parser, a connection and a slow reader add.
 
 use crate::support::{
-    App, Ask, Framework, Gate, Piece, Policy, Raw, Reply, Settings, Site, boxed, eventually, hours,
-    minutes, responses,
+    Ask, Framework, Gate, Piece, Policy, Raw, Reply, Settings, Site, eventually, hours, minutes,
+    responses,
 };
-use axum::{
-    Router,
-    extract::ws::{Message, WebSocketUpgrade},
-    routing::any,
-};
-use cache_axum::HttpCache;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite;
 
@@ -113,18 +107,22 @@ pub(crate) async fn key_08_a_get_with_a_body_passes_in_both_framings() {
 }
 
 pub(crate) async fn key_21_nested_routers_do_not_collide() {
-    let cache = HttpCache::new();
-    let app = App::new(
-        boxed(crate::routes::nested(&cache)),
-        &cache,
-        BTreeMap::new(),
-    );
+    let says = |name: &'static str| {
+        move |ask: Ask| {
+            let id = ask.uri.path().rsplit('/').next().unwrap().to_owned();
+            std::future::ready(Reply::text(format!("{name} {id}")))
+        }
+    };
+    let app = Site::new()
+        .nested(&["/a"], "/u/{id}", Policy::ttl(minutes(5)), says("a"))
+        .nested(&["/b", "/c"], "/u/{id}", Policy::ttl(minutes(5)), says("c"))
+        .start();
     let address = app.listen().await;
     for _ in 0..2 {
         assert_eq!(get_all(address, "/a/u/1").await.unwrap(), b"a 1");
         assert_eq!(get_all(address, "/b/c/u/1").await.unwrap(), b"c 1");
     }
-    assert_eq!(app.stats().hits, 2);
+    assert_eq!((app.stats().hits, app.stats().stored), (2, 2));
     app.done().await;
 }
 
@@ -397,27 +395,14 @@ pub(crate) async fn asy_24_a_client_that_hangs_up_leaves_the_whole_body_or_nothi
 }
 
 pub(crate) async fn asy_28_a_websocket_works_through_layers_and_nothing_of_it_is_stored() {
-    async fn echo(upgrade: WebSocketUpgrade) -> axum::response::Response {
-        upgrade.on_upgrade(|mut socket| async move {
-            while let Some(Ok(message)) = socket.recv().await {
-                if matches!(message, Message::Text(_) | Message::Binary(_))
-                    && socket.send(message).await.is_err()
-                {
-                    break;
-                }
-            }
-        })
-    }
     for is_twice in [false, true] {
-        let cache = HttpCache::new();
-        let mut router = Router::new().route(
-            "/ws",
-            any(echo).layer(cache.policy(Policy::override_ttl(hours(1)))),
-        );
-        if is_twice {
-            router = router.layer(cache.clone());
-        }
-        let app = App::new(boxed(router), &cache, BTreeMap::new());
+        let site = Site::new().echo("/ws", Policy::override_ttl(hours(1)));
+        let site = if is_twice {
+            site.around(Policy::from_headers())
+        } else {
+            site
+        };
+        let app = site.start();
         let address = app.listen().await;
         // A plain GET is told to upgrade; that answer must not be the next one's.
         let plain = get(address, "/ws").await;

@@ -1,7 +1,7 @@
 //! The table: each scenario, by the file it is in, on each framework.
 //!
 //! Requests go over sockets. Time is tokio's, paused; in a `real` scenario it is the machine's, in one of
-//! `threads` as well, on several threads. Where a scenario is about what no wire carries, the service is
+//! `threads` as well, on several threads, and in one of `http2` as well, in that version. Where a scenario is about what no wire carries, the service is
 //! `called`. One that cannot apply to a framework is named with the reason.
 
 use crate::support::{Framework, Time, Way, run};
@@ -60,6 +60,9 @@ macro_rules! how {
     };
     (real) => {
         (Way::Wire, Time::Real)
+    };
+    (http2) => {
+        (Way::Http2, Time::Real)
     };
     (threads) => {
         (Way::Wire, Time::Threads)
@@ -151,6 +154,18 @@ scenarios! {
         paused sto_56_a_client_that_wants_it_fresh_gets_it_and_the_next_gets_that;
         paused sto_56_a_policy_may_ignore_what_clients_want;
         paused sto_17_what_the_origin_withdraws_is_not_served_stale_any_more;
+    }
+    http2 {
+        http2 sto_51_a_page_is_stored_given_and_validated;
+        http2 key_01_the_authority_names_the_host;
+        http2 key_01_a_host_field_that_disagrees_with_the_authority_is_passed_on;
+        http2 key_08_a_get_with_a_body_that_no_field_announces_neither_takes_nor_leaves_anything;
+        http2 sto_29_a_head_has_the_length_of_the_get_and_no_body;
+        http2 sto_42_a_stream_that_breaks_off_is_reset_and_not_stored;
+        http2 asy_01_when_the_stream_of_a_leader_is_reset_the_others_are_answered;
+        http2 asy_05_many_streams_of_one_connection_are_one_call;
+        http2 asy_09_events_come_while_the_stream_goes_on;
+        http2 asy_24_a_client_that_resets_its_stream_leaves_the_whole_body_or_nothing;
     }
     keys {
         paused key_01_two_hosts_never_share_a_response;
@@ -255,8 +270,7 @@ scenarios! {
         real key_01_hosts_are_apart_however_the_request_names_them;
         real key_08_a_get_with_a_body_passes_in_both_framings;
         real key_21_nested_routers_do_not_collide
-            not_on Tower "it has no routers"
-            not_on Actix "scopes have tests in cache-actix: its own App is what they are part of";
+            not_on Tower "it has no routers";
         real sto_19_an_oversize_field_spoils_nothing;
         real sto_29_a_head_has_the_length_of_the_get_and_no_body;
         real sto_40_odd_methods_pass_and_are_taken_to_be_unsafe;
@@ -268,8 +282,7 @@ scenarios! {
         real asy_09_events_come_while_the_stream_goes_on;
         real asy_24_a_client_that_hangs_up_leaves_the_whole_body_or_nothing;
         real asy_28_a_websocket_works_through_layers_and_nothing_of_it_is_stored
-            not_on Tower "it has no websockets"
-            not_on Actix "it has handlers of its own for them, tested in cache-actix";
+            not_on Tower "it has no websockets";
         threads asy_38_a_client_that_stops_reading_delays_nobody;
         real asy_39_layers_at_two_levels_answer_a_cold_request_and_a_hit;
         real sto_41_a_body_shorter_than_declared_breaks_off_and_its_server_goes_on;

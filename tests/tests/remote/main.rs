@@ -11,9 +11,9 @@
     reason = "tests spawn callers, read the clock, and fail by panicking"
 )]
 
-mod cluster;
 mod actix;
 mod background;
+mod cluster;
 mod coherence;
 mod crowds;
 mod faults;

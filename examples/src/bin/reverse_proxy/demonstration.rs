@@ -1,6 +1,7 @@
 //! What the proxy does, shown before an origin of its own. Client and origin speak over TCP byte by
 //! byte, so that nothing but the proxy comes between.
 
+use crate::options::Server;
 use hyper::http::uri::Authority;
 use std::{
     collections::HashMap,
@@ -46,7 +47,7 @@ fn script(path: &str, nth: usize, is_conditional: bool) -> Option<String> {
 /// # Errors
 ///
 /// Says how many lines did not hold, or why that cannot be told.
-pub(crate) async fn run(proxy: SocketAddr) -> Result<(), String> {
+pub(crate) async fn run(proxy: SocketAddr, server: Server) -> Result<(), String> {
     let mut stage = Stage { proxy, failed: 0 };
 
     println!("\n1. Nothing is stored yet: the origin is asked. From then on memory answers.");
@@ -64,9 +65,9 @@ pub(crate) async fn run(proxy: SocketAddr) -> Result<(), String> {
     let is_confirmed = again.is("200", "fwd-status=304") && again.body == first.body;
     stage.show(&again, is_confirmed);
 
-    println!("\n3. A 103 goes on to the client that asked. It is not stored.");
+    println!("\n3. {}", third(server));
     let hinted = stage.get("/page").await?;
-    stage.show(&hinted, hinted.is("103 200", "stored"));
+    stage.show(&hinted, hinted.is(statuses(server), "stored"));
     let plain = stage.get("/page").await?;
     stage.show(&plain, plain.is("200", "hit"));
 
@@ -81,6 +82,21 @@ pub(crate) async fn run(proxy: SocketAddr) -> Result<(), String> {
     stage.show(&error, error.statuses == "502");
 
     stage.verdict()
+}
+
+fn third(server: Server) -> &'static str {
+    match server {
+        Server::Hyper => "A 103 goes on to the client that asked. It is not stored.",
+        Server::ActixWeb => "actix-web cannot write a 103. It is not stored either.",
+    }
+}
+
+/// Those of a response that a 103 comes before.
+fn statuses(server: Server) -> &'static str {
+    match server {
+        Server::Hyper => "103 200",
+        Server::ActixWeb => "200",
+    }
 }
 
 struct Stage {

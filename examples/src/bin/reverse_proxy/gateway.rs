@@ -23,35 +23,38 @@ pub(crate) type Answer = Response<Either<ResponseBody<Incoming>, Full<Bytes>>>;
 
 #[derive(Clone)]
 pub(crate) struct Gateway {
-    cached: CacheService<Origin>,
+    cached: CacheService<Origin<Incoming>>,
 }
 
 impl Gateway {
-    pub(crate) fn new(cache: &CacheLayer, origin: Origin) -> Self {
+    pub(crate) fn new(cache: &CacheLayer, origin: Origin<Incoming>) -> Self {
         let cached = cache.layer(origin);
         Self { cached }
     }
 
     pub(crate) async fn answer(self, mut request: Request<Incoming>) -> Answer {
         if let Some(answer) = answer_here(&mut request) {
-            return answer.map(Either::Right);
+            return whole(answer);
         }
-        // Before the cache: what Connection names is no part of what is asked for.
-        hop::strip(request.headers_mut());
         match self.cached.oneshot(request).await {
             Ok(response) => with_reason(response.map(Either::Left)),
             Err(failure) => {
                 tracing::warn!("{failure}");
-                explain(&failure).map(Either::Right)
+                whole(explain(&failure))
             }
         }
     }
 }
 
-type Own = Response<Full<Bytes>>;
+/// A response of the proxy itself.
+pub(crate) type Own = Response<Bytes>;
+
+fn whole(own: Own) -> Answer {
+    own.map(|content| Either::Right(Full::new(content)))
+}
 
 /// What is answered without the origin; every other request has the form in which it is forwarded.
-fn answer_here<B>(request: &mut Request<B>) -> Option<Own> {
+pub(crate) fn answer_here<B>(request: &mut Request<B>) -> Option<Own> {
     if request.method() == Method::CONNECT {
         // Tunnels are not for one who stands in for an origin (RFC 9110 §9.3.6).
         return Some(own(
@@ -67,7 +70,11 @@ fn answer_here<B>(request: &mut Request<B>) -> Option<Own> {
         return Some(own(StatusCode::NOT_IMPLEMENTED, problem));
     }
     match hop::count_forward(request) {
-        Forwards::On => None,
+        Forwards::On => {
+            // Before the cache: what Connection names is no part of what is asked for.
+            hop::strip(request.headers_mut());
+            None
+        }
         Forwards::EndHere if request.method() == Method::TRACE => Some(reflect(request)),
         Forwards::EndHere => Some(Response::default()),
     }
@@ -132,11 +139,10 @@ fn reflect<B>(request: &Request<B>) -> Own {
     typed("message/http", message)
 }
 
-fn explain(failure: &Failure) -> Own {
+pub(crate) fn explain(failure: &Failure) -> Own {
     own(failure.status(), failure.problem())
 }
 
-/// A response of the proxy itself.
 fn own(status: StatusCode, problem: &str) -> Own {
     let mut response = typed("text/plain", format!("{problem}\n"));
     *response.status_mut() = status;
@@ -144,7 +150,7 @@ fn own(status: StatusCode, problem: &str) -> Own {
 }
 
 fn typed(media_type: &'static str, content: impl Into<Bytes>) -> Own {
-    let mut response = Response::new(Full::new(content.into()));
+    let mut response = Response::new(content.into());
     let media_type = HeaderValue::from_static(media_type);
     response
         .headers_mut()

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// So long a client may take for a request's head, and may keep an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// So long nobody is let in after the system had no room for another connection.
 const FULL: Duration = Duration::from_millis(100);

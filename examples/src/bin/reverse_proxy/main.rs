@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `listener.rs` | a connection of a client |
 //! | `interim.rs` | 1xx responses, written between hyper's final ones |
+//! | `actix/` | in place of both, with `--actix-web`: its server, its messages, and the way between them |
 //! | `gateway.rs` | what is answered at once, what an unknown failure becomes |
 //! | `hop.rs` | fields that are between neighbours only |
 //! | (the cache) | what is stored; all above sees a hit, all below does not |
@@ -31,6 +32,7 @@
     reason = "an example reads its own environment and clock, and spawns"
 )]
 
+mod actix;
 mod demonstration;
 mod failure;
 mod gateway;
@@ -44,10 +46,14 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-use cache_tower::{CacheLayer, HttpCache, Policy};
+use cache_actix::Actix;
+use cache_tower::{
+    HttpCache, Policy,
+    adapter::{self, Direct, Framework},
+};
 use gateway::Gateway;
 use hyper::{header::HeaderName, http::uri::Authority};
-use options::{Mode, Options};
+use options::{Mode, Options, Server};
 use origin::Origin;
 use std::{io, net::Ipv4Addr, process::ExitCode};
 use tokio::net::{TcpListener, TcpSocket};
@@ -88,34 +94,54 @@ async fn run(options: Options) -> Result<(), String> {
     let _ = rlimit::increase_nofile_limit(OPEN_FILES);
     let listener = listen(options.port)?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let cache = cache(options.targeted)?;
     println!("listening on http://{address}");
+    let (server, targeted) = (options.server, options.targeted);
     match options.mode {
-        Mode::Before(origin) => listener::serve(listener, before(origin, &cache)).await,
+        Mode::Before(origin) => serve(server, listener, origin, targeted).await,
         Mode::Once => {
             let (origin, work) = demonstration::origin().await?;
             tokio::spawn(work);
-            let gateway = before(origin, &cache);
-            tokio::spawn(listener::serve(listener, gateway));
-            demonstration::run(address).await?;
+            tokio::spawn(serve(server, listener, origin, targeted));
+            demonstration::run(address, server).await
         }
     }
-    Ok(())
 }
 
-fn before(origin: Authority, cache: &CacheLayer) -> Gateway {
-    Gateway::new(cache, Origin::new(origin))
+/// Serves all who come, for ever.
+async fn serve(
+    server: Server,
+    listener: TcpListener,
+    origin: Authority,
+    targeted: Vec<HeaderName>,
+) -> Result<(), String> {
+    match server {
+        Server::Hyper => {
+            listener::serve(listener, before(origin, &cache::<Direct>(targeted)?)).await;
+            Ok(())
+        }
+        Server::ActixWeb => {
+            let cache = cache::<Actix>(targeted)?;
+            actix::serve(listener, Origin::new(origin), cache).await
+        }
+    }
 }
 
-/// A layer that stores and answers by RFC 9111 alone.
-fn cache(targeted: Vec<HeaderName>) -> Result<CacheLayer, String> {
-    let cache = HttpCache::builder()
+fn before(origin: Authority, cache: &HttpCache) -> Gateway {
+    Gateway::new(&cache.policy(policy()), Origin::new(origin))
+}
+
+/// By RFC 9111 alone.
+fn policy() -> Policy {
+    Policy::standard()
+}
+
+/// The cache, for whichever framework.
+fn cache<F: Framework>(targeted: Vec<HeaderName>) -> Result<F::Cache, String> {
+    let cache = adapter::HttpCache::<F>::builder()
         .capacity(CAPACITY)
         .max_body(MAX_BODY)
-        .targeted_fields(targeted)
-        .build()
-        .map_err(|error| error.to_string())?;
-    Ok(cache.policy(Policy::standard()))
+        .targeted_fields(targeted);
+    cache.build().map_err(|error| error.to_string())
 }
 
 fn listen(port: u16) -> Result<TcpListener, String> {

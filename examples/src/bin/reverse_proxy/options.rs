@@ -18,6 +18,7 @@ Options:
   --cdn LIST    names of fields, separated by commas, of which the first that a response has is heeded
                 instead of Cache-Control (RFC 9213); `none` for none of them
                 [default: CDN-Cache-Control]
+  --actix-web   let actix-web serve the clients, not hyper: the same, without interim responses
   --once        show what it does before an origin of its own, and stop
   --help        print this
 
@@ -26,6 +27,7 @@ origin and clients.";
 
 pub(crate) struct Options {
     pub(crate) mode: Mode,
+    pub(crate) server: Server,
     pub(crate) port: u16,
     /// The fields that go before Cache-Control, in this order.
     pub(crate) targeted: Vec<HeaderName>,
@@ -36,6 +38,13 @@ pub(crate) enum Mode {
     Once,
     /// Before this origin.
     Before(Authority),
+}
+
+/// What serves the clients.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Hyper,
+    ActixWeb,
 }
 
 impl Options {
@@ -59,6 +68,7 @@ struct Line {
     origin: Option<Found>,
     port: Option<Found>,
     targeted: Option<Found>,
+    actix_web: bool,
     once: bool,
     help: bool,
 }
@@ -73,6 +83,7 @@ impl Line {
                 Long("origin") => line.origin = Some(("--origin", arguments.value()?)),
                 Long("port") => line.port = Some(("--port", arguments.value()?)),
                 Long("cdn") => line.targeted = list(&mut arguments).map(|list| ("--cdn", list)),
+                Long("actix-web") => line.actix_web = true,
                 Long("once") => line.once = true,
                 Long("help") | Short('h') => line.help = true,
                 _ => return Err(argument.unexpected()),
@@ -92,8 +103,14 @@ impl Line {
             let origin = self.origin.or_else(|| variable("ORIGIN"));
             Mode::Before(read_origin(origin.unwrap_or_default())?)
         };
+        let server = if self.actix_web {
+            Server::ActixWeb
+        } else {
+            Server::Hyper
+        };
         Ok(Options {
             mode,
+            server,
             port: port.map_or(Ok(8080), read_port)?,
             targeted: read_targeted(targeted)?,
         })
@@ -182,6 +199,13 @@ mod tests {
         for none in [&["--cdn", ""][..], &["--cdn", "none"], &["--cdn=none"]] {
             assert_eq!(targeted(none), Ok(Vec::new()));
         }
+    }
+
+    #[test]
+    fn hyper_serves_the_clients_unless_actix_web_is_asked_for() {
+        let server = |arguments| read(arguments).map(|options| options.server);
+        assert!(server(&["--once"]) == Ok(Server::Hyper));
+        assert!(server(&["--once", "--actix-web"]) == Ok(Server::ActixWeb));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! here a request becomes the next hop's, and a response what may be stored.
 
 use crate::{failure::Failure, hop, interim::Sender, upload::Upload};
+use bytes::Bytes;
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Uri, Version,
     body::{Body, Incoming},
@@ -14,6 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use std::{
+    error::Error,
     pin::Pin,
     task::{Context, Poll},
     time::{Duration, SystemTime},
@@ -35,13 +37,30 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// More fields than hyper accepts by itself.
 pub(crate) const MOST_FIELDS: usize = 256;
 
-#[derive(Clone)]
-pub(crate) struct Origin {
-    client: Client<HttpConnector, Upload>,
+/// A request's body, of whichever server.
+pub(crate) trait Sent:
+    Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static
+{
+}
+
+impl<B> Sent for B where B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static {}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// `B` is the body of its requests.
+pub(crate) struct Origin<B> {
+    client: Client<HttpConnector, Upload<B>>,
     authority: Authority,
 }
 
-impl Origin {
+impl<B> Clone for Origin<B> {
+    fn clone(&self) -> Self {
+        let (client, authority) = (self.client.clone(), self.authority.clone());
+        Self { client, authority }
+    }
+}
+
+impl<B: Sent> Origin<B> {
     pub(crate) fn new(authority: Authority) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -61,7 +80,7 @@ impl Origin {
     }
 
     /// Sends a request, at most once.
-    async fn ask(self, request: Request<Incoming>) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn ask(self, request: Request<B>) -> Result<Response<Incoming>, Failure> {
         let (request, sent) = self.outgoing(request);
         tokio::select! {
             response = self.client.request(request) => incoming(response?),
@@ -70,7 +89,7 @@ impl Origin {
     }
 
     /// The request for the next hop.
-    fn outgoing(&self, request: Request<Incoming>) -> (Request<Upload>, oneshot::Receiver<()>) {
+    fn outgoing(&self, request: Request<B>) -> (Request<Upload<B>>, oneshot::Receiver<()>) {
         let (mut head, body) = request.into_parts();
         hop::append_via(&mut head.headers, head.version);
         if head.version == Version::HTTP_10 {
@@ -101,7 +120,7 @@ impl Origin {
     }
 }
 
-impl Service<Request<Incoming>> for Origin {
+impl<B: Sent> Service<Request<B>> for Origin<B> {
     type Response = Response<Incoming>;
     type Error = Failure;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Failure>> + Send>>;
@@ -110,18 +129,18 @@ impl Service<Request<Incoming>> for Origin {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         Box::pin(self.clone().ask(request))
     }
 }
 
-fn is_length_unknown(body: &Incoming) -> bool {
+fn is_length_unknown(body: &impl Body) -> bool {
     !body.is_end_stream() && body.size_hint().exact().is_none()
 }
 
 /// Passes interim responses on as they come. A `100 Continue` is not: hyper sends its own when the body
 /// is first read, which is at once (RFC 9110 §10.1.1).
-fn listen(request: &mut Request<Upload>) {
+fn listen<B>(request: &mut Request<Upload<B>>) {
     let Some(sender) = request.extensions().get::<Sender>().cloned() else {
         return;
     };

@@ -1,6 +1,7 @@
 //! The proxy between a client and an origin that speak byte by byte.
 
 use crate::{before, cache, listen, listener};
+use cache_tower::adapter::Direct;
 use hyper::http::uri::Authority;
 use std::{
     io,
@@ -64,7 +65,7 @@ fn proxy(origin: SocketAddr) -> SocketAddr {
     let listener = listen(0).unwrap();
     let address = listener.local_addr().unwrap();
     let origin = Authority::try_from(origin.to_string()).unwrap();
-    let gateway = before(origin, &cache(Vec::new()).unwrap());
+    let gateway = before(origin, &cache::<Direct>(Vec::new()).unwrap());
     tokio::spawn(listener::serve(listener, gateway));
     address
 }

@@ -1,7 +1,7 @@
 //! A request's body on its way to the origin.
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -9,27 +9,27 @@ use std::{
 use tokio::sync::oneshot;
 
 /// The body as the client sends it, which tells when it was sent: hyper then drops it.
-pub(crate) struct Upload {
-    body: Incoming,
+pub(crate) struct Upload<B> {
+    body: B,
     _sent: oneshot::Sender<()>,
 }
 
-impl Upload {
+impl<B> Upload<B> {
     /// With it comes what is closed when the body has been sent, or is no longer wanted.
-    pub(crate) fn new(body: Incoming) -> (Self, oneshot::Receiver<()>) {
+    pub(crate) fn new(body: B) -> (Self, oneshot::Receiver<()>) {
         let (_sent, sent) = oneshot::channel();
         (Self { body, _sent }, sent)
     }
 }
 
-impl Body for Upload {
+impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -13,6 +13,7 @@ mod head;
 mod origin;
 mod proxy;
 mod reply;
+mod server;
 mod test;
 mod time;
 
@@ -22,6 +23,7 @@ pub(crate) use each::each;
 pub(crate) use gate::Gate;
 pub(crate) use origin::Received;
 pub(crate) use reply::Reply;
+pub(crate) use server::{Server, VARIABLE};
 pub(crate) use test::Test;
 pub(crate) use time::{eventually, http_date, with_dates};
 

@@ -1,5 +1,6 @@
 //! The proxy's process.
 
+use super::Server;
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -26,6 +27,7 @@ impl Proxy {
     pub(crate) fn start(origin: SocketAddr, arguments: &[&str]) -> Self {
         let mut shell = Command::new("sh")
             .args(["-c", UNTIL_INPUT_ENDS, env!("CARGO_BIN_EXE_reverse_proxy")])
+            .args(Server::current().arguments())
             .args(arguments)
             .env("PORT", "0")
             .env("ORIGIN", format!("http://{origin}"))

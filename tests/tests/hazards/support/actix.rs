@@ -1,7 +1,7 @@
 //! A site on actix-web.
 
 use super::{
-    App, Ask, Body, Log, Reply, Site,
+    App, Ask, Body, Log, Reply, Site, Way,
     app::{Seen, Serve},
     site::{Around, Between, Route},
     tower::cache,
@@ -17,12 +17,15 @@ use actix_web::{
     middleware::{Compress, Condition, Next, from_fn},
     web,
 };
+use actix_ws::Message;
 use bytes::Bytes;
 use cache_actix::{Actix, HttpCache, Purge};
 use cache_tower::{Groups, Policy};
+use futures_util::StreamExt;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
 use std::{
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     sync::{
@@ -69,13 +72,23 @@ async fn serve(
     sent: Arc<AtomicU64>,
     seen: Seen,
     log: Log,
-    mut accepted: mpsc::UnboundedReceiver<Accepted>,
+    accepted: mpsc::UnboundedReceiver<Accepted>,
 ) {
     let app = map_config(app(site, cache, sent, seen, log), |_| AppConfig::default());
-    let service = HttpService::<Wire, _, _>::build()
+    let http = HttpService::<Wire, _, _>::build()
         // Else a client that leaves is taken to have said all it wants to say.
-        .h1_allow_half_closed(false)
-        .h1(app);
+        .h1_allow_half_closed(false);
+    match Way::current() {
+        Way::Http2 => serve_by(http.h2(app), accepted).await,
+        Way::Wire | Way::Call => serve_by(http.h1(app), accepted).await,
+    }
+}
+
+async fn serve_by<S>(service: S, mut accepted: mpsc::UnboundedReceiver<Accepted>)
+where
+    S: ServiceFactory<(Wire, Option<SocketAddr>), Config = ()>,
+    S::Service: 'static,
+{
     let Ok(handler) = service.new_service(()).await else {
         panic!("the app can be made");
     };
@@ -116,9 +129,21 @@ fn app(
             (path, None) => app.service(web::resource(path).to(handler)),
             (path, Some(policy)) => {
                 let layer = cache.policy(policy.clone());
-                app.service(web::resource(path).wrap(layer).to(handler))
+                let resource = web::resource(path).wrap(layer).to(handler);
+                match route.within.split_last() {
+                    None => app.service(resource),
+                    Some((last, outer)) => {
+                        let scope = web::scope(last).service(resource);
+                        let nest = |inner, prefix: &&str| web::scope(prefix).service(inner);
+                        app.service(outer.iter().rev().fold(scope, nest))
+                    }
+                }
             }
         };
+    }
+    if let Some((path, policy)) = &site.echo {
+        let layer = cache.policy(policy.clone());
+        app = app.service(web::resource(*path).wrap(layer).get(echo));
     }
     let between = site.between;
     let compresses = |between: &Between| matches!(between, Between::Compression);
@@ -191,6 +216,19 @@ fn handler(
         let reply = handler(ask);
         Box::pin(async move { response(reply.await) })
     }
+}
+
+async fn echo(request: HttpRequest, body: web::Payload) -> Result<HttpResponse, Error> {
+    let (response, mut session, mut messages) = actix_ws::handle(&request, body)?;
+    spawn_local(async move {
+        while let Some(Ok(Message::Text(text))) = messages.next().await {
+            if session.text(text).await.is_err() {
+                break;
+            }
+        }
+        let _ = session.close(None).await;
+    });
+    Ok(response)
 }
 
 fn fields(old: &old::HeaderMap) -> HeaderMap {

@@ -105,7 +105,10 @@ impl App {
             response
         }));
         let called = Some(service.clone()).filter(|_| Way::current() == Way::Call);
-        let serve = Arc::new(move |io| wire::serve(service.clone(), io));
+        let serve: Serve = match Way::current() {
+            Way::Http2 => Arc::new(move |io| wire::serve_http2(service.clone(), io)),
+            Way::Wire | Way::Call => Arc::new(move |io| wire::serve(service.clone(), io)),
+        };
         Self::made(serve, called, stats, purger, calls, sent, seen, log)
     }
 
@@ -118,9 +121,9 @@ impl App {
         seen: Seen,
         log: Log,
     ) -> Self {
-        assert_eq!(
+        assert_ne!(
             Way::current(),
-            Way::Wire,
+            Way::Call,
             "only tower's services are called"
         );
         Self::made(serve, None, stats, purger, calls, sent, seen, log)

@@ -5,7 +5,12 @@ use super::{
     site::{Around, EVERYWHERE},
     tower::{between, cache, handler_service},
 };
-use axum::{Router, routing::any_service};
+use axum::{
+    Router,
+    extract::ws::{Message, WebSocketUpgrade},
+    response::Response,
+    routing::{any, any_service},
+};
 use cache_axum::AxumRouting;
 use tower::Layer;
 
@@ -20,9 +25,13 @@ pub(super) fn start(site: Site) -> App {
             (path, None) => router.route(path, any_service(service)),
             (path, Some(policy)) => {
                 let layer = cache.policy(policy.clone());
-                router.route(path, any_service(service).layer(layer))
+                let of_route = Router::new().route(path, any_service(service).layer(layer));
+                router.merge(nested(route.within, of_route))
             }
         };
+    }
+    if let Some((path, policy)) = &site.echo {
+        router = router.route(path, any(echo).layer(cache.policy(policy.clone())));
     }
     let between = |service: Service| between(site.between.clone(), service);
     let router = Router::new().fallback_service(between(boxed(router)));
@@ -40,4 +49,19 @@ pub(super) fn start(site: Site) -> App {
         site.calls(),
         log,
     )
+}
+
+fn nested(within: &[&str], router: Router) -> Router {
+    let nest = |inner, prefix: &&str| Router::new().nest(prefix, inner);
+    within.iter().rev().fold(router, nest)
+}
+
+async fn echo(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(|mut socket| async move {
+        while let Some(Ok(message)) = socket.recv().await {
+            if matches!(message, Message::Text(_)) && socket.send(message).await.is_err() {
+                break;
+            }
+        }
+    })
 }

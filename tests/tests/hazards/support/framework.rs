@@ -16,6 +16,8 @@ pub(crate) enum Framework {
 pub(crate) enum Way {
     /// Over a socket, as HTTP/1.1.
     Wire,
+    /// Over a socket, as HTTP/2 without a word of HTTP/1.1 before it.
+    Http2,
     /// By a call, for what no wire carries. Services of tower alone can be called so.
     Call,
 }

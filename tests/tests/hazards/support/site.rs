@@ -32,6 +32,8 @@ pub(crate) type Handler = Arc<dyn Fn(Ask) -> BoxFuture<'static, Reply> + Send + 
 /// A route. `policy` is that of a layer on the route itself.
 #[derive(Clone)]
 pub(crate) struct Route {
+    /// The prefixes of the routers that it lies in, from the outermost on.
+    pub(crate) within: &'static [&'static str],
     pub(crate) path: &'static str,
     pub(crate) policy: Option<Policy>,
     pub(crate) handler: Handler,
@@ -68,6 +70,8 @@ pub(crate) struct Site {
     pub(crate) between: Between,
     pub(crate) around: Around,
     pub(crate) outside: Between,
+    /// The path of a websocket that says what it is told, and the policy of the layer on it.
+    pub(crate) echo: Option<(&'static str, Policy)>,
 }
 
 /// The path of a route that takes what no other does.
@@ -81,6 +85,7 @@ impl Site {
             between: Between::Nothing,
             around: Around::Nothing,
             outside: Between::Nothing,
+            echo: None,
         }
     }
 
@@ -115,7 +120,27 @@ impl Site {
     where
         F: Future<Output = Reply> + Send + 'static,
     {
-        self.add(path, Some(policy), handler)
+        self.add(&[], path, Some(policy), handler)
+    }
+
+    /// The same in routers that lie in each other, the outermost first. No other route lies in these.
+    pub(crate) fn nested<F>(
+        self,
+        within: &'static [&'static str],
+        path: &'static str,
+        policy: Policy,
+        handler: impl Fn(Ask) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        self.add(within, path, Some(policy), handler)
+    }
+
+    /// A websocket that says what it is told, behind a layer of its own.
+    pub(crate) fn echo(mut self, path: &'static str, policy: Policy) -> Self {
+        self.echo = Some((path, policy));
+        self
     }
 
     /// A route without one.
@@ -127,11 +152,12 @@ impl Site {
     where
         F: Future<Output = Reply> + Send + 'static,
     {
-        self.add(path, None, handler)
+        self.add(&[], path, None, handler)
     }
 
     fn add<F>(
         mut self,
+        within: &'static [&'static str],
         path: &'static str,
         policy: Option<Policy>,
         handler: impl Fn(Ask) -> F + Send + Sync + 'static,
@@ -141,6 +167,7 @@ impl Site {
     {
         let handler: Handler = Arc::new(move |ask| Box::pin(handler(ask)));
         self.routes.push(Route {
+            within,
             path,
             policy,
             handler,

@@ -7,7 +7,7 @@
 
 use super::Service;
 use futures_util::future::BoxFuture;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -162,6 +162,18 @@ pub(super) fn serve(service: Service, io: Wire) -> BoxFuture<'static, ()> {
         let connection = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
+        let _ = connection.await;
+    })
+}
+
+/// The same in HTTP/2.
+pub(super) fn serve_http2(service: Service, io: Wire) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let service = hyper::service::service_fn(move |request: hyper::Request<_>| {
+            service.clone().oneshot(request.map(axum::body::Body::new))
+        });
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(io), service);
         let _ = connection.await;
     })
 }
