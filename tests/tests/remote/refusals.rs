@@ -274,14 +274,14 @@ async fn a_server_of_another_kind_is_said() {
 async fn a_cluster_where_nobody_listens_is_said() {
     let [a, b] = [(); 2].map(|()| tests::redis::free_port());
     let url = format!("redis+cluster://user:{CANARY}@127.0.0.1:{a},127.0.0.1:{b}");
-    serves_and_says(&url, "nothing listens").await;
+    serves_and_says(settings(&url), "nothing listens").await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_no_node_of_a_cluster_is_said() {
     let server = Server::start();
     let url = format!("redis+cluster://127.0.0.1:{}", server.port());
-    serves_and_says(&url, "not a node of a cluster").await;
+    serves_and_says(settings(&url), "not a node of a cluster").await;
 }
 
 /// RDS-13: what it has is used, and what it has not says which setting is wrong.
@@ -311,9 +311,9 @@ async fn sentinels_that_know_no_master_are_said() {
     let (server, secret) = (Server::start(), "redis+sentinel://:canary-7f3a@127.0.0.1");
     let sentinel = Server::sentinel("main", server.port(), 1);
     let url = format!("{secret}:{}/other", sentinel.port());
-    serves_and_says(&url, "no service of the name").await;
+    serves_and_says(settings(&url), "no service of the name").await;
     let nobody = tests::redis::free_port();
-    serves_and_says(&format!("{secret}:{nobody}/main"), "nothing listens").await;
+    serves_and_says(settings(&format!("{secret}:{nobody}/main")), "nothing listens").await;
 }
 
 #[test]
