@@ -5,7 +5,7 @@ use crate::{
     support::{Loads, coherent, hasty, policy, process, redis, until},
 };
 use cache_core::{
-    Cache, Policy,
+    Policy,
     policy::seconds,
     remote::{Ask, Failure, Leased, Redis, Remote, Token, Value, checks},
 };

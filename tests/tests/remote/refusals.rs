@@ -313,7 +313,11 @@ async fn sentinels_that_know_no_master_are_said() {
     let url = format!("{secret}:{}/other", sentinel.port());
     serves_and_says(settings(&url), "no service of the name").await;
     let nobody = tests::redis::free_port();
-    serves_and_says(settings(&format!("{secret}:{nobody}/main")), "nothing listens").await;
+    serves_and_says(
+        settings(&format!("{secret}:{nobody}/main")),
+        "nothing listens",
+    )
+    .await;
 }
 
 #[test]

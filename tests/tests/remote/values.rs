@@ -348,3 +348,29 @@ async fn rds_33_nothing_is_asked_for_that_is_not_listed() {
         );
     }
 }
+
+/// As after a failover to a server whose clock is behind: entries from before it are ahead of that clock.
+#[tokio::test]
+async fn an_invalidation_reaches_entries_that_were_born_by_a_clock_ahead() {
+    let limit = Duration::from_secs(1);
+    let server = Server::start();
+    let remote = redis(&server.url());
+    up(&remote).await;
+    let ahead = remote.now().unwrap().after(Duration::from_secs(60));
+    let joined = remote
+        .join_groups(&["g"], ahead, limit, limit)
+        .await
+        .unwrap();
+    assert!(
+        joined.iter().all(|version| *version > ahead),
+        "it is not stored"
+    );
+    remote.invalidate_group("g", limit).await.unwrap();
+    let versions = remote.groups(&["g"], limit).await.unwrap();
+    assert!(
+        versions.iter().all(|version| *version > Some(ahead)),
+        "{versions:?}"
+    );
+    let now = remote.now().unwrap();
+    assert!(now < ahead, "its clock is what it is");
+}
