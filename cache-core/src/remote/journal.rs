@@ -155,6 +155,20 @@ mod tests {
         assert!(journal.is_empty());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_not_confirmed_keeps_no_other_waiting() {
+        use crate::remote::fake::{Fake, Fault};
+        let (journal, remote) = (Journal::default(), Fake::new());
+        for name in ["a", "b", "c"] {
+            journal.enter(key(name), None);
+        }
+        remote.inject([Some(Fault::RequestLost), None, None]);
+        journal.replay(&remote, Duration::from_millis(10)).await;
+        assert_eq!(journal.pending().removals.len(), 1);
+        journal.replay(&remote, Duration::from_millis(10)).await;
+        assert!(journal.is_empty());
+    }
+
     #[test]
     fn too_many_distrust_everything_born_before_them() {
         let journal = Journal::default();
