@@ -51,7 +51,7 @@ use names::Name;
 use node::Call;
 use scripts::Step;
 use servers::Servers;
-use shared::{Class, Shared};
+use shared::{Class, Shared, expected};
 use std::{
     fmt,
     sync::{Arc, Weak},
@@ -159,13 +159,13 @@ impl Remote for Redis {
         Box::pin(async move {
             let Inner { shared, servers } = &*self.0;
             let name = shared.names.value(key);
-            let mut get = redis::cmd("GET");
-            get.arg(&name);
-            let class = shared.expected(&name);
-            let found = self
-                .0
-                .found(servers.one(class, &name, &get, limit).await?)?;
-            shared.remember_size(&name, found.as_ref().map_or(0, |found| found.bytes.len()));
+            // Most requests are this one: made at its full length, it need not grow.
+            let mut get = redis::Cmd::with_capacity(2, "GET".len() + name.len());
+            get.arg("GET").arg(&name);
+            let size = shared.size_of(&name);
+            let answer = servers.one(expected(size), &name, &get, limit).await?;
+            let found = self.0.found(answer)?;
+            shared.note_size(size, found.as_ref().map_or(0, |found| found.bytes.len()));
             Ok(found)
         })
     }
