@@ -1,5 +1,10 @@
 //! What the tests of the whole have in common.
 
 pub mod figure;
+pub mod fleet;
+pub mod history;
+pub mod member;
+pub mod monotonic;
+pub mod process;
 pub mod proxy;
 pub mod redis;

@@ -25,6 +25,10 @@ pub enum Way {
     Open,
     /// They pass after a while.
     Slow(Duration),
+    /// They pass after a while that differs each time, and is this long at most.
+    Unsteady(Duration),
+    /// They are held up until the way changes, and come then: as over a frozen host.
+    Held,
     /// They vanish, and nobody is told: a link that is half open.
     BlackHole,
     /// The connection is cut.
@@ -152,10 +156,16 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::R
             return;
         };
         let bytes = buffer.get(..length).unwrap_or_default();
+        while *way.borrow_and_update() == Way::Held {
+            if way.changed().await.is_err() {
+                return;
+            }
+        }
         let now = *way.borrow();
         match now {
-            Way::Open => {}
+            Way::Open | Way::Held => {}
             Way::Slow(pause) => tokio::time::sleep(pause).await,
+            Way::Unsteady(most) => tokio::time::sleep(most.mul_f64(fastrand::f64())).await,
             Way::BlackHole => continue,
             Way::Cut => return,
         }

@@ -15,6 +15,7 @@ mod coherence;
 mod faults;
 mod fleet;
 mod http;
+mod processes;
 mod refusals;
 mod support;
 mod values;
