@@ -51,6 +51,12 @@ impl Figure {
         }
     }
 
+    /// Whether it is measured in milliseconds, and so depends on what else the machine does.
+    #[must_use]
+    pub fn is_time(&self) -> bool {
+        self.unit == "ms"
+    }
+
     /// Whether the goal is reached. What is not a number reaches none.
     #[must_use]
     pub fn is_enough(&self) -> bool {

@@ -2,5 +2,10 @@
 
 pub mod cluster;
 pub mod figure;
+pub mod fleet;
+pub mod history;
+pub mod member;
+pub mod monotonic;
+pub mod process;
 pub mod proxy;
 pub mod redis;

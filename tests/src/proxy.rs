@@ -31,6 +31,10 @@ pub enum Way {
     Slow(Duration),
     /// So many a second pass, on each connection and in each direction.
     Narrow(u32),
+    /// They pass after a while that differs each time, and is this long at most.
+    Unsteady(Duration),
+    /// They are held up until the way changes, and come then: as over a frozen host.
+    Held,
     /// They vanish, and nobody is told: a link that is half open.
     BlackHole,
     /// The connection is cut.
@@ -231,9 +235,14 @@ async fn pump(
             let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
             record.extend_from_slice(bytes);
         }
+        while *way.borrow_and_update() == Way::Held {
+            if way.changed().await.is_err() {
+                return;
+            }
+        }
         let now = *way.borrow();
         match now {
-            Way::Open => {}
+            Way::Open | Way::Held => {}
             Way::Slow(pause) => tokio::time::sleep(pause).await,
             Way::Narrow(rate) => {
                 // From when the last byte went, so that being woken late does not add up.
@@ -241,6 +250,7 @@ async fn pump(
                 free = free.max(Instant::now() - SLACK) + Duration::from_secs_f64(seconds);
                 tokio::time::sleep_until(free).await;
             }
+            Way::Unsteady(most) => tokio::time::sleep(most.mul_f64(fastrand::f64())).await,
             Way::BlackHole => continue,
             Way::Cut => return,
         }

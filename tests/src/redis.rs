@@ -205,10 +205,7 @@ impl Server {
 
     fn signal(&self, signal: &str) {
         if let Some(process) = &self.process {
-            let kill = Command::new("kill")
-                .args([signal, &process.id().to_string()])
-                .status();
-            assert!(kill.is_ok_and(|status| status.success()), "kill {signal}");
+            crate::process::signal(process.id(), signal);
         }
     }
 }

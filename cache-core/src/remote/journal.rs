@@ -6,7 +6,7 @@
 
 use crate::remote::{Failure, Remote, ServerTime};
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -37,9 +37,16 @@ pub(crate) struct Journal {
     count: AtomicUsize,
 }
 
+/// Names one entry into the journal. Entries of the same removal are told apart: a confirmation says
+/// nothing of one that was entered after what it confirms was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entered(u64);
+
 #[derive(Debug, Default)]
 struct Pending {
-    removals: HashSet<Removal>,
+    /// Each with its latest entry.
+    removals: HashMap<Removal, Entered>,
+    entries: u64,
     /// There were too many: whatever was born up to this time is not used by this process.
     floor: Option<ServerTime>,
 }
@@ -50,27 +57,33 @@ impl Journal {
     }
 
     /// To be called before the removal is tried.
-    pub(crate) fn enter(&self, removal: Removal, now: Option<ServerTime>) {
+    pub(crate) fn enter(&self, removal: Removal, now: Option<ServerTime>) -> Entered {
         let mut pending = self.pending();
-        if pending.removals.len() < MOST {
-            pending.removals.insert(removal);
+        pending.entries += 1;
+        let entered = Entered(pending.entries);
+        if pending.removals.len() < MOST || pending.removals.contains_key(&removal) {
+            pending.removals.insert(removal, entered);
         } else {
             // Before the server was ever heard, its time is not known: nothing is used then.
             pending.floor = pending.floor.max(Some(now.unwrap_or(ServerTime(u64::MAX))));
         }
         self.note(&pending);
+        entered
     }
 
-    pub(crate) fn confirm(&self, removal: &Removal) {
+    /// The removal was done, as it was entered then; it stays where it was entered again since.
+    pub(crate) fn confirm(&self, removal: &Removal, entered: Entered) {
         let mut pending = self.pending();
-        pending.removals.remove(removal);
+        if pending.removals.get(removal) == Some(&entered) {
+            pending.removals.remove(removal);
+        }
         self.note(&pending);
     }
 
     /// Whether what is stored under `name` must not be used.
     pub(crate) fn covers(&self, name: &[u8]) -> bool {
         !self.is_empty()
-            && self.pending().removals.iter().any(|removal| match removal {
+            && self.pending().removals.keys().any(|removal| match removal {
                 Removal::Key(key) => **key == *name,
                 Removal::Group(_) => false,
                 // As a prefix: a key that does not match costs a load, which is rare enough here.
@@ -84,7 +97,7 @@ impl Journal {
             return false;
         }
         let pending = self.pending();
-        let is_group = |group: &str| pending.removals.contains(&Removal::Group(group.into()));
+        let is_group = |group: &str| pending.removals.contains_key(&Removal::Group(group.into()));
         pending.floor.is_some_and(|floor| born <= floor)
             || groups.iter().any(|group| is_group(group))
     }
@@ -92,11 +105,17 @@ impl Journal {
     /// Tries what is pending, each once: one that is not confirmed need not keep others waiting, whose keys
     /// may be elsewhere. Some that are not answered in time are reason enough to stop.
     pub(crate) async fn replay(&self, remote: &dyn Remote, limit: Duration) {
-        let pending: Vec<Removal> = self.pending().removals.iter().cloned().collect();
+        let pending: Vec<(Removal, Entered)> = {
+            let pending = self.pending();
+            let removals = pending.removals.iter();
+            removals
+                .map(|(removal, entered)| (removal.clone(), *entered))
+                .collect()
+        };
         let mut late = 0;
-        for removal in pending {
+        for (removal, entered) in pending {
             match remove(remote, &removal, limit).await {
-                Ok(_) => self.confirm(&removal),
+                Ok(_) => self.confirm(&removal, entered),
                 Err(Failure::Late) if late >= SOME => return,
                 Err(Failure::Late) => late += 1,
                 Err(_) => {}
@@ -145,12 +164,12 @@ mod tests {
     #[test]
     fn what_is_pending_is_covered_until_it_is_confirmed() {
         let journal = Journal::default();
-        journal.enter(key("a"), None);
-        journal.enter(Removal::Group("g".into()), None);
+        let a = journal.enter(key("a"), None);
+        let g = journal.enter(Removal::Group("g".into()), None);
         assert!(journal.covers(b"a") && !journal.covers(b"b"));
         assert!(journal.covers_entry(&["g".into()], ServerTime(1)));
-        journal.confirm(&key("a"));
-        journal.confirm(&Removal::Group("g".into()));
+        journal.confirm(&key("a"), a);
+        journal.confirm(&Removal::Group("g".into()), g);
         assert!(!journal.covers(b"a"));
         assert!(journal.is_empty());
     }
@@ -172,13 +191,25 @@ mod tests {
     #[test]
     fn too_many_distrust_everything_born_before_them() {
         let journal = Journal::default();
-        for n in 0..=MOST {
-            journal.enter(key(&n.to_string()), Some(ServerTime(100)));
-        }
-        for n in 0..=MOST {
-            journal.confirm(&key(&n.to_string()));
+        let entered: Vec<_> = (0..=MOST)
+            .map(|n| journal.enter(key(&n.to_string()), Some(ServerTime(100))))
+            .collect();
+        for (n, entered) in entered.into_iter().enumerate() {
+            journal.confirm(&key(&n.to_string()), entered);
         }
         assert!(journal.covers_entry(&[], ServerTime(100)));
         assert!(!journal.covers_entry(&[], ServerTime(101)));
+    }
+
+    /// One that is on its way was sent before the next came: what it removes may be there again.
+    #[test]
+    fn cor_07_a_confirmation_does_not_cover_what_was_entered_after_it_was_sent() {
+        let journal = Journal::default();
+        let sent = journal.enter(key("a"), None);
+        let refused = journal.enter(key("a"), None);
+        journal.confirm(&key("a"), sent);
+        assert!(journal.covers(b"a"));
+        journal.confirm(&key("a"), refused);
+        assert!(!journal.covers(b"a"));
     }
 }

@@ -7,12 +7,12 @@ use crate::{
     group::{Groups, Tick},
     policy::{LONGEST, Life},
     remote::{
-        Ask, Budget, Envelope, Failure, Found, Health, Lease, Leased, MAX_KEY, Remote, Sealed,
-        Token, Value, Watcher,
+        Ask, Budget, Envelope, Failure, Found, Health, Lease, Leased, MAX_KEY, Notice, Remote,
+        Sealed, Token, Value, Watcher,
         coherence::{Coherence, Mark},
         envelope::{HEAD, head_of},
         jobs::{Jobs, PATIENCE},
-        journal::{Removal, remove},
+        journal::{Entered, Removal, remove},
         lease::Shared,
         on_its_way,
     },
@@ -304,7 +304,8 @@ impl Tier {
             self.coherence.mark(&name, self.clock.now()),
             self.groups.tick(),
         );
-        let found = budget.spend(|limit| self.remote.look(&name, limit)).await;
+        let found = budget.spend_on(|limit| self.remote.look(&name, limit));
+        let found = found.await;
         match self.counted(found)? {
             Some(found) => {
                 let held = self.open(key, found, mark, tick, budget).await;
@@ -554,7 +555,8 @@ impl Tier {
         budget: &mut Budget,
     ) -> Option<u64> {
         let pending = self.pending_keys(keys);
-        let names: Vec<&[u8]> = pending.removals.iter().filter_map(named).collect();
+        let removals = pending.removals.iter();
+        let names: Vec<&[u8]> = removals.filter_map(|(removal, _)| named(removal)).collect();
         let removed = budget
             .spend(|limit| self.remote.invalidate(&names, limit))
             .await;
@@ -607,12 +609,17 @@ impl Tier {
 
     fn pending(self: &Arc<Self>, removals: Vec<Removal>) -> PendingRemovals {
         let now = self.remote.now();
-        for removal in &removals {
-            self.jobs.journal.enter(removal.clone(), now);
-        }
+        let enter = |removal: Removal| {
+            let entered = self.jobs.journal.enter(removal.clone(), now);
+            // Not before this, or a version that was read meanwhile would be remembered.
+            if let Removal::Group(name) = &removal {
+                self.coherence.notice(Notice::Group(name));
+            }
+            (removal, entered)
+        };
         PendingRemovals {
             jobs: Arc::clone(&self.jobs),
-            removals,
+            removals: removals.into_iter().map(enter).collect(),
         }
     }
 
@@ -625,11 +632,11 @@ impl Tier {
             Err(_) => false,
         };
         let mut left = Vec::new();
-        for (place, removal) in pending.removals.drain(..).enumerate() {
+        for (place, (removal, entered)) in pending.removals.drain(..).enumerate() {
             if is_done(place) {
-                self.jobs.journal.confirm(&removal);
+                self.jobs.journal.confirm(&removal, entered);
             } else {
-                left.push(removal);
+                left.push((removal, entered));
             }
         }
         pending.removals = left;
@@ -662,14 +669,15 @@ impl Tier {
         tick: Tick,
         budget: &mut Budget,
     ) -> Option<Held> {
-        let envelope = match Envelope::open(&found.bytes, key, self.schema) {
+        let Found { bytes, at } = found;
+        let envelope = match Envelope::open(bytes, key, self.schema) {
             Ok(envelope) => envelope,
             Err(_) => {
                 self.counters.record(Event::RemoteOdd);
                 return None;
             }
         };
-        let age = found.at.since(envelope.stored);
+        let age = at.since(envelope.stored);
         if age >= envelope.lasting() || self.covers_entry(&envelope) {
             return None;
         }
@@ -794,7 +802,7 @@ impl Drop for Unheard<'_> {
 /// Removals in the journal. Those that are left when it is dropped are done in the background.
 struct PendingRemovals {
     jobs: Arc<Jobs>,
-    removals: Vec<Removal>,
+    removals: Vec<(Removal, Entered)>,
 }
 
 impl Drop for PendingRemovals {
@@ -802,7 +810,7 @@ impl Drop for PendingRemovals {
         if self.removals.is_empty() {
             return;
         }
-        for removal in self.removals.drain(..) {
+        for (removal, _) in self.removals.drain(..) {
             // Again: another's removal of the same may have been confirmed before this one was tried.
             self.jobs.journal.enter(removal, self.jobs.server_time());
         }

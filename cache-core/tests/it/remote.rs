@@ -456,6 +456,18 @@ async fn a_group_is_invalidated_in_all_processes() {
     assert_eq!(*b.cache.get(&1).await.unwrap(), 11);
 }
 
+/// The notice of it may come later than the answer.
+#[tokio::test(start_paused = true)]
+async fn cor_07_who_invalidates_a_group_needs_no_notice_of_it() {
+    let [a, b]: [Process; 2] = processes(&policy().group("g"));
+    let loads = Loads::default();
+    a.cache.get_or_load(&1, || loads.load()).await.unwrap();
+    assert_eq!(b.cache.get(&1).await.map(|value| *value), Some(1));
+    b.link.set_mute(true);
+    b.cache.invalidate_group("g").await;
+    assert!(b.cache.get(&1).await.is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_group_that_is_invalidated_during_a_load_voids_it() {
     let fleet: [Process; 2] = processes(&policy().group("g"));

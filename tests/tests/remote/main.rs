@@ -21,6 +21,7 @@ mod fleet;
 mod http;
 mod large;
 mod odd;
+mod processes;
 mod refusals;
 mod sentinel;
 mod support;

@@ -250,9 +250,8 @@ pub(super) async fn ask(
     cmd: &Cmd,
     limit: Duration,
 ) -> Option<Result<Value, RedisError>> {
-    let asked = connection.send_packed_command(cmd);
-    let answer = tokio::time::timeout(limit, asked).await.ok()?;
-    Some(answer.and_then(Value::extract_error))
+    let answer = tokio::time::timeout(limit, connection.send_packed_command(cmd)).await;
+    Some(answer.ok()?.and_then(Value::extract_error))
 }
 
 /// Sends several, as one write, and waits for all answers; gives those after the `skipped` first.

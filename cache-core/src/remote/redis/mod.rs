@@ -213,8 +213,9 @@ impl Remote for Redis {
         Box::pin(async move {
             let (inner, shared) = (&self.0, &self.0.shared);
             let name = shared.names.value(key);
-            let found = inner.found(inner.get(&name, limit).await?)?;
-            shared.remember_size(&name, found.as_ref().map_or(0, |found| found.bytes.len()));
+            let size = shared.size_of(&name);
+            let found = inner.found(inner.get(&name, size, limit).await?)?;
+            shared.note_size(size, found.as_ref().map_or(0, |found| found.bytes.len()));
             Ok(found)
         })
     }

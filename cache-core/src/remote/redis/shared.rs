@@ -58,26 +58,35 @@ impl Shared {
 
     /// The lane on which a value is to be expected: nobody knows how large it is before it is read.
     pub(super) fn expected(&self, name: &[u8]) -> Class {
-        match self.size_of(name).load(Ordering::Relaxed) {
-            0 => Class::Small,
-            _ => Class::Large,
-        }
+        expected(self.size_of(name))
     }
 
     pub(super) fn remember_size(&self, name: &[u8], size: usize) {
+        self.note_size(self.size_of(name), size);
+    }
+
+    /// As [`remember_size`](Self::remember_size), where `known` is what is known of the name.
+    pub(super) fn note_size(&self, known: &AtomicU8, size: usize) {
         let large = u8::from(size > self.settings.large);
-        let known = self.size_of(name);
         if known.load(Ordering::Relaxed) != large {
             known.store(large, Ordering::Relaxed);
         }
     }
 
-    fn size_of(&self, name: &[u8]) -> &AtomicU8 {
+    pub(super) fn size_of(&self, name: &[u8]) -> &AtomicU8 {
         let hash = name.iter().fold(0_usize, |hash, byte| {
             hash.wrapping_mul(31).wrapping_add(usize::from(*byte))
         });
         self.sizes
             .get(hash % SIZES)
             .expect("the index is taken modulo the number of sizes")
+    }
+}
+
+/// The lane for a name of which this is known.
+pub(super) fn expected(size: &AtomicU8) -> Class {
+    match size.load(Ordering::Relaxed) {
+        0 => Class::Small,
+        _ => Class::Large,
     }
 }

@@ -9,7 +9,11 @@
 use crate::{
     remote::{
         Failure, on_its_way,
-        redis::{Inner, answers::count, shared::Class},
+        redis::{
+            Inner,
+            answers::count,
+            shared::{Class, expected},
+        },
     },
     timer,
 };
@@ -17,21 +21,28 @@ use redis::{Cmd, Value};
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::atomic::AtomicU8,
     task::Poll,
     time::Duration,
 };
 
 impl Inner {
-    /// The value of `name`.
-    pub(super) async fn get(&self, name: &[u8], limit: Duration) -> Result<Value, Failure> {
+    /// The value of `name`, whose `size` was noted before.
+    pub(super) async fn get(
+        &self,
+        name: &[u8],
+        size: &AtomicU8,
+        limit: Duration,
+    ) -> Result<Value, Failure> {
         let get = of("GET", name);
-        if self.shared.expected(name) == Class::Large {
-            return self.get_large(name, &get, limit).await;
+        if expected(size) == Class::Large {
+            // The box keeps the usual way small.
+            return Box::pin(self.get_large(name, &get, limit)).await;
         }
         let answer = self.servers.one(Class::Small, name, &get, limit).await;
         if answer == Err(Failure::Late) {
             // It may be large: the next who asks finds out.
-            self.shared.remember_size(name, usize::MAX);
+            self.shared.note_size(size, usize::MAX);
         }
         answer
     }
@@ -72,8 +83,9 @@ impl Inner {
 }
 
 fn of(command: &str, name: &[u8]) -> Cmd {
-    let mut cmd = redis::cmd(command);
-    cmd.arg(name);
+    // Made at its full length, it need not grow.
+    let mut cmd = Cmd::with_capacity(2, command.len() + name.len());
+    cmd.arg(command).arg(name);
     cmd
 }
 

@@ -87,6 +87,7 @@ pub(crate) fn send(arguments: &[String]) -> ExitCode {
     };
     let requests = requests.parse().unwrap_or(0);
     match framework.as_str() {
+        "redis" => super::redis::send(what, requests),
         "axum" => through_axum(what == "hit", requests),
         _ => actix_web::rt::System::new().block_on(through_actix(what == "hit", requests)),
     }

@@ -1,16 +1,13 @@
 //! What happens to Redis, and what has to hold meanwhile.
 
-use crate::load::{Felt, during, process, settings};
+use crate::load::{Felt, during, process, runtime, settings};
 use cache_core::{
     Cache, Policy,
     policy::minutes,
-    remote::{Redis, Remote, RemoteSettings},
+    remote::{Redis, Remote},
 };
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 use tests::{
@@ -26,15 +23,10 @@ const HALF_SECOND: Duration = Duration::from_millis(500);
 const BUDGET: Duration = Duration::from_millis(20);
 
 fn run<F: Future<Output = Figures>>(scenario: F) -> Figures {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime can be built");
-    runtime.block_on(scenario)
+    runtime().block_on(scenario)
 }
 
-async fn coherent(cache: &Cache<u64>) {
+pub(crate) async fn coherent(cache: &Cache<u64>) {
     while !cache.remote_stats().is_some_and(|stats| stats.is_coherent) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -52,6 +44,7 @@ async fn healthy(cache: &Cache<u64>) -> f64 {
 
 fn judged(felt: &Felt, healthy: f64, longest: f64) -> Figures {
     println!("  {} requests", felt.count());
+    felt.explain();
     let count = |number: &AtomicU64| number.load(Ordering::Relaxed) as f64;
     vec![
         (
@@ -244,70 +237,6 @@ pub(crate) fn read_only(cycles: u32) -> Figures {
             ),
         ]
     })
-}
-
-/// G9.
-pub(crate) fn fleet(cycles: u32) -> Figures {
-    run(async move {
-        let mut server = Server::start();
-        let patient = RemoteSettings::new().budget(Duration::from_millis(200));
-        let fleet: Vec<Cache<u64>> = (0..3)
-            .map(|_| {
-                let remote = Redis::with(settings(&server.url())).expect("settings that work");
-                Cache::builder("chaos")
-                    .policy(Policy::ttl(minutes(5)))
-                    .remote(Arc::new(remote))
-                    .remote_settings(patient)
-                    .build()
-                    .expect("settings that work")
-            })
-            .collect();
-        for cache in &fleet {
-            coherent(cache).await;
-        }
-        let (mut most, mut late) = (0, Duration::ZERO);
-        for key in 0..u64::from(cycles) {
-            let (loads, took) = cold(&fleet, key).await;
-            most = most.max(loads);
-            late = late.max(took.saturating_sub(HALF_SECOND));
-        }
-        tokio::task::block_in_place(|| server.kill());
-        let (without, _) = cold(&fleet, u64::MAX).await;
-        vec![
-            ("loads", Figure::at_most(1.0, "of one key", most as f64)),
-            (
-                "answered after the load",
-                Figure::at_most(100.0, "ms", late.as_secs_f64() * 1e3),
-            ),
-            (
-                "loads without Redis",
-                Figure::at_most(3.0, "of one key", without as f64),
-            ),
-        ]
-    })
-}
-
-async fn cold(fleet: &[Cache<u64>], key: u64) -> (u64, Duration) {
-    let (loads, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
-    let mut callers = tokio::task::JoinSet::new();
-    for cache in fleet {
-        for _ in 0..1000 {
-            let (cache, loads) = (cache.clone(), Arc::clone(&loads));
-            callers.spawn(async move {
-                let load = || async move {
-                    loads.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(HALF_SECOND).await;
-                    Ok::<u64, String>(7)
-                };
-                cache
-                    .get_or_load(&key, load)
-                    .await
-                    .expect("every caller is answered");
-            });
-        }
-    }
-    callers.join_all().await;
-    (loads.load(Ordering::Relaxed), began.elapsed())
 }
 
 /// G15, with the link up.
