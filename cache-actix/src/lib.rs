@@ -100,7 +100,7 @@ pub use body::ResponseBody;
 pub use cache::{Actix, CacheLayer, HttpCache, HttpCacheBuilder};
 pub use cache_core as typed;
 pub use cache_tower::{
-    Error, Policy, Profile, Purger, Stats, days, hours, minutes, remote, seconds,
+    Config, Error, Policy, Profile, Purger, Stats, days, hours, minutes, remote, seconds,
 };
 #[cfg(feature = "test-util")]
 pub use cache_tower::{FixedRandom, ManualClock};

@@ -113,6 +113,7 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
     let none = Extensions::new();
     let extensions = request.extensions();
     let marks = extensions.get::<Marks>();
+    let route = || request.match_pattern();
     Some(engine.begin(Asked {
         method: &convert::method(request.method())?,
         uri: &convert::uri(request.uri())?,
@@ -120,6 +121,7 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
         others: &others,
         extensions: marks.map_or(&none, |marks| &marks.0),
         has_body,
+        route: &route,
     }))
 }
 

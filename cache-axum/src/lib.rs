@@ -60,7 +60,8 @@ mod routing;
 
 pub use cache_core as typed;
 pub use cache_tower::{
-    Error, Policy, Profile, Purger, ResponseBody, Stats, days, hours, minutes, remote, seconds,
+    Config, Error, Policy, Profile, Purger, ResponseBody, Stats, days, hours, minutes, remote,
+    seconds,
 };
 #[cfg(feature = "test-util")]
 pub use cache_tower::{FixedRandom, ManualClock};

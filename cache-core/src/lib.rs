@@ -61,6 +61,7 @@ mod builder;
 mod cache;
 pub mod clock;
 mod codec;
+pub mod config;
 mod entry;
 mod error;
 mod event;
@@ -88,6 +89,7 @@ pub use codec::Bincode;
 pub use codec::Codec;
 #[cfg(feature = "json")]
 pub use codec::Json;
+pub use config::Config;
 pub use entry::{Cached, Entry, Freshness};
 pub use error::{BoxError, Error};
 pub use event::{Event, Stats};

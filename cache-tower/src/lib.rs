@@ -67,6 +67,7 @@ pub mod adapter;
 mod body;
 mod cache;
 mod codec;
+pub mod config;
 mod engine;
 mod fill;
 mod groups;
@@ -98,6 +99,7 @@ pub use cache_core::{
     BoxError, Error, Freshness, Stats,
     policy::{days, hours, minutes, seconds},
 };
+pub use config::Config;
 pub use groups::Groups;
 pub use policy::{KeyPolicy, NamePattern, Policy, Profile, QueryKey};
 pub use purge::Purger;

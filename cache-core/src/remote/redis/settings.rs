@@ -1,6 +1,9 @@
 //! Where Redis is, and the limits it is used within.
 
-use crate::{Error, remote::Health};
+use crate::{
+    Error,
+    remote::{Connections, Health},
+};
 use redis::{
     AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
@@ -130,6 +133,18 @@ impl RedisSettings {
     /// It must not block.
     pub fn observe(mut self, observer: impl Fn(&Health) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// As these say, where they say something; there are always as many connections as the lanes need.
+    pub(in crate::remote) fn connected_by(mut self, connections: &Connections) -> Self {
+        if let Some(prefix) = &connections.prefix {
+            self.prefix.clone_from(prefix);
+        }
+        self.lanes = connections.least.unwrap_or(self.lanes);
+        let needed = self.connections.max(self.lanes.saturating_add(2));
+        self.connections = connections.most.unwrap_or(needed);
+        self.connect = connections.timeout.unwrap_or(self.connect);
         self
     }
 
