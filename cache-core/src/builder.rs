@@ -157,7 +157,7 @@ impl StoreBuilder {
         self.configured().assemble()
     }
 
-    fn configured(self) -> Self {
+    pub(crate) fn configured(self) -> Self {
         let Some(config) = self.config.clone() else {
             return self;
         };

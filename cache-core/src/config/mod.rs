@@ -71,6 +71,8 @@
 //! | W008 | `CACHE_WAIT_LIMIT` is longer than `CACHE_WORK_DEADLINE`: no load lasts that long. |
 
 mod apply;
+#[cfg(feature = "test-util")]
+pub mod checks;
 mod env;
 pub mod form;
 mod problem;
@@ -78,6 +80,8 @@ mod read;
 mod redact;
 mod remote;
 mod table;
+#[cfg(test)]
+mod tests;
 mod warning;
 
 pub use form::{Form, Unit, Value};

@@ -61,7 +61,8 @@ pub(super) fn meant(name: &str, tables: &[&'static [Variable]]) -> Option<&'stat
     let nearest = known
         .filter(|row| row.name.starts_with(OURS))
         .min_by_key(distance)?;
-    (distance(&nearest) <= 3).then_some(nearest)
+    let letters = name.len().saturating_sub(OURS.len());
+    (distance(&nearest) <= 3.min(letters / 2)).then_some(nearest)
 }
 
 /// Whether this is rather a slip of `CACHE_TTL_DEFAULT` than the name of a class.

@@ -1,7 +1,7 @@
 //! The remote tier that the variables name.
 
-use super::form::Value;
 use super::{
+    form::Value,
     problem::Problem,
     read::Read,
     table::{POOL_MAX_SIZE, POOL_MIN_SIZE, POOL_TIMEOUT, PREFIX, Variable},
@@ -35,11 +35,13 @@ fn connections(read: &Read) -> Connections {
         Some(Value::Time(timeout)) => Some(*timeout),
         _ => None,
     };
+    let least = number(&POOL_MIN_SIZE);
+    // Of fewer connections than are needed it is said elsewhere.
+    let needed = least.unwrap_or(1).saturating_add(2);
     Connections {
         prefix,
-        least: number(&POOL_MIN_SIZE),
-        // What pool sizes have no place for is a problem of its own already.
-        most: number(&POOL_MAX_SIZE),
+        least,
+        most: number(&POOL_MAX_SIZE).filter(|most| *most >= needed),
         timeout,
     }
 }

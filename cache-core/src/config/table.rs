@@ -66,7 +66,7 @@ pub(super) const URL: Variable = Variable {
     name: "CACHE_URL",
     form: Form::Url,
     default: "none",
-    example: "redis://localhost:6379/0",
+    example: "redis://localhost:6379",
     about: "The Redis or Valkey that processes share.",
 };
 
@@ -74,7 +74,7 @@ pub(super) const REDIS_URL: Variable = Variable {
     name: "REDIS_URL",
     form: Form::Url,
     default: "none",
-    example: "redis://localhost:6379/0",
+    example: "redis://localhost:6379",
     about: "Serves where `CACHE_URL` is not set and `CACHE_TYPE` asks for Redis.",
 };
 

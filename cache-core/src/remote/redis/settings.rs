@@ -228,6 +228,7 @@ impl fmt::Debug for RedisSettings {
             .field("prefix", &self.prefix)
             .field("lanes", &self.lanes)
             .field("connections", &self.connections)
+            .field("connect", &self.connect)
             .finish_non_exhaustive()
     }
 }
