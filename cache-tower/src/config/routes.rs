@@ -312,4 +312,24 @@ mod tests {
             assert!(error.contains(said), "{error}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_route_or_path_makes_it_panic(
+            text in "(/[-/a-c{}*%]{0,9} off;){1,3}|\\PC{0,20}",
+            route in "/?[-/a-c{}*:.%\\\\]{0,12}",
+            path in "/[-/a-c%A-F0-9.]{0,12}",
+        ) {
+            let _ = Pattern::of_route(&route);
+            if let (Ok(routes), Ok(uri)) = (Routes::parse(&text), path.parse::<Uri>()) {
+                let by_path = routes.find(None, &uri);
+                for (n, rule) in routes.0.iter().enumerate() {
+                    // The first line that takes the path is the one that is found.
+                    let takes = rule.route.take(uri.path()).is_some();
+                    proptest::prop_assert!(!takes || by_path.is_some_and(|found| found <= n));
+                }
+                let _ = routes.find(Some(&route), &uri);
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@
 
 mod bodies;
 mod collapse;
+mod environment;
 mod hit;
 mod models;
 mod peer;
