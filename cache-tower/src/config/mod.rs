@@ -44,6 +44,8 @@
 //!   is a route of its own;
 //! * on actix-web, for layers everywhere.
 //!
+//! Of nested routers and scopes that is the whole route: `/api/users/{id}`.
+//!
 //! Else it means *the path* that the client sent, decoded: on bare Tower, and for a layer around a whole
 //! axum router, which sees the request before it is routed. There `/users/{id}` is `/users/me` as well,
 //! unless that has a line of its own.

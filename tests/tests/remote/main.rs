@@ -12,6 +12,7 @@
 )]
 
 mod coherence;
+mod environment;
 mod faults;
 mod fleet;
 mod http;
