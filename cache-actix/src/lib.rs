@@ -74,6 +74,8 @@
 //! `#[actix_web::test]`.
 //!
 //! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
+//! [`HttpCache::from_env`] lets an operator change tiers, lifetimes and the policies of single routes: see
+//! [`cache_tower::config`].
 //!
 //! # Features
 //!

@@ -44,6 +44,8 @@
 //!   windows and groups. What tells requests apart was decided before, by the layer's.
 //!
 //! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
+//! [`HttpCache::from_env`] lets an operator change tiers, lifetimes and the policies of single routes: see
+//! [`cache_tower::config`].
 //!
 //! # Features
 //!

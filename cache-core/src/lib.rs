@@ -32,6 +32,11 @@
 //! the remote tier is away each goes on by itself. [`Cache`] is the typed face; [`Store`] lies under
 //! it for engines with rules of their own, such as the HTTP cache of `cache-tower`.
 //!
+//! # Settings of the environment
+//!
+//! `CacheBuilder::from_env` lets an operator change tiers, lifetimes and limits without a rebuild; see
+//! [`config`].
+//!
 //! # Features
 //!
 //! | Feature | Default | What it adds |

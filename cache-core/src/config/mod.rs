@@ -3,16 +3,13 @@
 //!
 //! ```
 //! # fn main() -> Result<(), cache_core::Error> {
+//! # #[cfg(feature = "json")] {
 //! use cache_core::{Cache, Config, Policy, policy::hours};
 //!
 //! // As the environment would have them; `Config::from_env()` reads that.
 //! let config = Config::from_vars([("CACHE_TTL_SESSION", "30m"), ("CACHE_MEMORY_SIZE", "128MiB")])?;
 //! let sessions: Cache<String> = Cache::builder("sessions")
 //!     .policy(Policy::ttl(hours(1)).class("session"))
-//! #   ;
-//! # #[cfg(feature = "json")]
-//! # let sessions: Cache<String> = Cache::builder("sessions")
-//! #   .policy(Policy::ttl(hours(1)).class("session"))
 //!     .from_config(&config)
 //!     .build()?;
 //!
@@ -20,6 +17,7 @@
 //! let error = Config::from_vars([("CACHE_TTL_DEFAULT", "banana"), ("CACHE_ENABELD", "1")]).unwrap_err();
 //! assert!(error.to_string().contains("CACHE_TTL_DEFAULT is `banana`"));
 //! assert!(error.to_string().contains("did you mean CACHE_ENABLED?"));
+//! # }
 //! # Ok(()) }
 //! ```
 //!

@@ -46,6 +46,11 @@ impl Problem {
         }
     }
 
+    /// Whether it is about the value of this variable.
+    pub(super) fn is_of(&self, variable: &Variable) -> bool {
+        matches!(self, Self::Value { name, .. } if name == variable.name)
+    }
+
     pub(super) fn unknown(name: &str, tables: &[&'static [Variable]]) -> Self {
         Self::Unknown {
             name: redact::value(name),

@@ -30,12 +30,11 @@ pub(super) fn read(
         .filter(|(name, _)| name.starts_with(OURS) || name == REDIS_URL.name)
         .collect();
     let mut read = Read::default();
-    // Whether it is for us at all shows later.
-    let lent = vars.get(REDIS_URL.name).cloned();
-    for (name, value) in vars.into_iter().filter(|(name, _)| name != REDIS_URL.name) {
-        read.one(tables, &name, value.as_deref());
+    // Whether that one is for us at all shows later.
+    for (name, value) in vars.iter().filter(|(name, _)| *name != REDIS_URL.name) {
+        read.one(tables, name, value.as_deref());
     }
-    read.borrow_url(lent);
+    read.borrow_url(vars.get(REDIS_URL.name));
     read.compare_pool_sizes();
     read
 }
@@ -81,17 +80,18 @@ impl Read {
     }
 
     /// The type asks for a URL: then there is one, of one name or of the other.
-    fn borrow_url(&mut self, lent: Option<Option<String>>) {
+    fn borrow_url(&mut self, lent: Option<&Option<String>>) {
         let asks =
             matches!(self.values.get(TYPE.name), Some(Value::Word(word)) if *word != "memory");
-        if !asks || self.has(&URL) {
+        let is_wrong = |problem: &Problem| problem.is_of(&URL);
+        if !asks || self.has(&URL) || self.problems.iter().any(is_wrong) {
             return;
         }
-        let (known, wrong) = (self.problems.len(), lent.is_some());
+        let known = self.problems.len();
         let lent = lent.and_then(|lent| self.value(&REDIS_URL, REDIS_URL.name, lent.as_deref()));
         if let Some(lent) = lent {
             self.values.insert(REDIS_URL.name, lent);
-        } else if !wrong || self.problems.len() == known {
+        } else if self.problems.len() == known {
             self.problems.push(Problem::Missing {
                 row: &URL,
                 why: "CACHE_TYPE asks for Redis, and REDIS_URL is not set either",

@@ -18,11 +18,13 @@ pub(crate) struct Choice {
 impl Choice {
     /// Those that come of what the code says.
     pub(crate) fn new(shared: &Shared, policy: Policy) -> Self {
-        let of = |rule| shared.policies.one(shared.under(policy.clone(), rule));
+        let of = |policy, rule| shared.policies.one(shared.under(policy, rule));
         let rules = shared.routes().map_or(0, Routes::len);
         Self {
-            usual: of(None),
-            by_rule: (0..rules).map(|rule| of(Some(rule))).collect(),
+            by_rule: (0..rules)
+                .map(|rule| of(policy.clone(), Some(rule)))
+                .collect(),
+            usual: of(policy, None),
         }
     }
 
