@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     Policy, StoreBuilder,
     clock::ManualClock,
-    policy::{LONGEST, hours, minutes, seconds},
+    policy::{LONGEST, hours, seconds},
     remote::RemoteSettings,
 };
 
@@ -29,15 +29,19 @@ fn codes(vars: Vars<'_>) -> Vec<&'static str> {
     warnings.iter().map(Warning::code).collect()
 }
 
+#[cfg(feature = "redis")]
 /// What a variable changes: what to set, and what is then so.
 type Effect = (&'static str, Vars<'static>, fn(&Config) -> bool);
 
+#[cfg(feature = "redis")]
 fn remote_is(config: &Config, part: &str) -> bool {
     format!("{:?}", config.remote()).contains(part)
 }
 
+#[cfg(feature = "redis")]
 const REDIS: (&str, &str) = ("CACHE_URL", "redis://:canary@cache.test:6380/2");
 
+#[cfg(feature = "redis")]
 const EFFECTS: &[Effect] = &[
     (
         "CACHE_ENABLED",
@@ -82,12 +86,12 @@ const EFFECTS: &[Effect] = &[
     (
         "CACHE_STALE_WHILE_REVALIDATE",
         &[("CACHE_STALE_WHILE_REVALIDATE", "5m")],
-        |config| config.policy(policy()) == policy().stale_while_revalidate(minutes(5)),
+        |config| config.policy(policy()) == policy().stale_while_revalidate(seconds(300)),
     ),
     (
         "CACHE_STALE_IF_ERROR",
         &[("CACHE_STALE_IF_ERROR", "5m")],
-        |config| config.policy(policy()) == policy().stale_if_error(minutes(5)),
+        |config| config.policy(policy()) == policy().stale_if_error(seconds(300)),
     ),
     ("CACHE_JITTER", &[("CACHE_JITTER", "5%")], |config| {
         config.policy(policy()) == policy().jitter(0.05)
