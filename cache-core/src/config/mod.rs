@@ -246,10 +246,10 @@ impl Config {
     /// `-` and `.` are as `_`.
     pub fn ttl(&self, class: &str) -> Option<Duration> {
         let class = variable_part(class);
-        let ttl = self.0.classes.get(&class).copied();
+        let ttl = self.0.classes.get(&class).copied()?;
         let mut named = self.0.named.lock().unwrap_or_else(PoisonError::into_inner);
         named.insert(class);
-        ttl
+        Some(ttl)
     }
 
     /// The lifetime under policies that name none: `CACHE_TTL_DEFAULT`.
