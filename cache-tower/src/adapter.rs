@@ -56,9 +56,9 @@ pub struct Asked<'a> {
     pub extensions: &'a Extensions,
     /// Whether there is a body, or may be.
     pub has_body: bool,
-    /// The matched route in the framework's notation, where it is known. Only called where routes have
-    /// lines in `CACHE_ROUTES`.
-    pub route: &'a dyn Fn() -> Option<String>,
+    /// The matched route in the framework's notation; empty where it is not known. Only read where the engine
+    /// [asks for it](Engine::asks_for_route).
+    pub route: &'a str,
 }
 
 /// Which way a request takes.
@@ -94,9 +94,16 @@ impl Engine {
         self.shared.store.has_remote()
     }
 
+    /// Whether it matters which route was matched: some have lines in `CACHE_ROUTES`.
+    pub fn asks_for_route(&self) -> bool {
+        self.shared.routes().is_some()
+    }
+
     /// Decides which way a request takes. Never waits.
     pub fn begin(&self, asked: Asked<'_>) -> Begin {
-        let (policy, rule) = self.choice.of(&self.shared, asked.uri, asked.route);
+        let (policy, rule) = self.choice.of(&self.shared, asked.uri, || {
+            Some(asked.route).filter(|route| !route.is_empty())
+        });
         let asked = engine::Asked {
             method: asked.method,
             uri: asked.uri,

@@ -39,17 +39,16 @@ impl Choice {
     }
 
     /// That of a request, and the line it is by. `route` is only asked where there are lines.
-    pub(crate) fn of<R: AsRef<str>>(
+    pub(crate) fn of<'r>(
         &self,
         shared: &Shared,
         uri: &Uri,
-        route: impl FnOnce() -> Option<R>,
+        route: impl FnOnce() -> Option<&'r str>,
     ) -> (&Arc<Policy>, Option<usize>) {
         let Some(routes) = shared.routes() else {
             return (&self.usual, None);
         };
-        let route = route();
-        let rule = routes.find(route.as_ref().map(AsRef::as_ref), uri);
+        let rule = routes.find(route(), uri);
         let by_rule = rule.and_then(|rule| self.by_rule.get(rule));
         (by_rule.unwrap_or(&self.usual), rule)
     }
@@ -57,7 +56,7 @@ impl Choice {
 
 impl Shared {
     /// The lines of `CACHE_ROUTES`, where there are any.
-    fn routes(&self) -> Option<&Routes> {
+    pub(crate) fn routes(&self) -> Option<&Routes> {
         let routes = self.config.as_ref()?.routes();
         (!routes.is_empty()).then_some(routes)
     }
