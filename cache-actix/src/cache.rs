@@ -5,7 +5,7 @@ use actix_web::{
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
 };
 use cache_tower::{
-    Policy, Purger, Stats,
+    Config, Policy, Purger, Stats,
     adapter::{self, Engine, Framework},
     remote::RemoteStats,
 };
@@ -57,6 +57,30 @@ impl HttpCache {
     /// A cache with the defaults named at the [builder](HttpCacheBuilder)'s setters.
     pub fn new() -> Self {
         Self(adapter::HttpCache::new())
+    }
+
+    /// A cache set by the [environment](cache_tower::config): in memory by default, with Redis if
+    /// `CACHE_URL` says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_env`], and where a size has no place in another.
+    pub fn from_env() -> Result<Self, cache_tower::Error> {
+        adapter::HttpCache::from_env().map(Self)
+    }
+
+    /// The same, by settings that were read before.
+    ///
+    /// # Errors
+    ///
+    /// Where a size has no place in another.
+    pub fn from_config(config: &Config) -> Result<Self, cache_tower::Error> {
+        adapter::HttpCache::from_config(config).map(Self)
+    }
+
+    /// The settings that it was built from.
+    pub fn config(&self) -> Option<&Config> {
+        self.0.config()
     }
 
     /// Begins a cache.
@@ -127,6 +151,25 @@ impl CacheLayer {
     /// within the closure that makes the `App`, each worker has one for itself.
     pub fn in_memory() -> Self {
         Self(adapter::CacheLayer::in_memory())
+    }
+
+    /// A layer of a cache of its own, set by the [environment](cache_tower::config). Make it outside of the
+    /// closure that makes the `App`, and clone it: made within, each worker has a cache for itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_env`], and where a size has no place in another.
+    pub fn from_env() -> Result<Self, cache_tower::Error> {
+        adapter::CacheLayer::from_env().map(Self)
+    }
+
+    /// The same, by settings that were read before.
+    ///
+    /// # Errors
+    ///
+    /// Where a size has no place in another.
+    pub fn from_config(config: &Config) -> Result<Self, cache_tower::Error> {
+        adapter::CacheLayer::from_config(config).map(Self)
     }
 }
 

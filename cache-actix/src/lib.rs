@@ -93,6 +93,8 @@
 //! Tests need `#[actix_web::test]`.
 //!
 //! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
+//! [`HttpCache::from_env`] lets an operator change tiers, lifetimes and the policies of single routes: see
+//! [`cache_tower::config`].
 //!
 //! # Features
 //!
@@ -121,7 +123,7 @@ pub use body::ResponseBody;
 pub use cache::{Actix, CacheLayer, HttpCache, HttpCacheBuilder};
 pub use cache_core as typed;
 pub use cache_tower::{
-    Error, Policy, Profile, Purger, Stats, days, hours, minutes, remote, seconds,
+    Config, Error, Policy, Profile, Purger, Stats, days, hours, minutes, remote, seconds,
 };
 #[cfg(feature = "test-util")]
 pub use cache_tower::{FixedRandom, ManualClock};

@@ -113,6 +113,8 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
     let none = Extensions::new();
     let extensions = request.extensions();
     let marks = extensions.get::<Marks>();
+    let asks = engine.asks_for_route();
+    let route = asks.then(|| request.match_pattern()).flatten();
     Some(engine.begin(Asked {
         method: &convert::method(request.method())?,
         uri: &convert::uri(request.uri())?,
@@ -120,6 +122,7 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
         others: &others,
         extensions: marks.map_or(&none, |marks| &marks.0),
         has_body,
+        route: route.as_deref().unwrap_or_default(),
     }))
 }
 

@@ -44,6 +44,8 @@
 //!   windows and groups. What tells requests apart was decided before, by the layer's.
 //!
 //! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
+//! [`HttpCache::from_env`] lets an operator change tiers, lifetimes and the policies of single routes: see
+//! [`cache_tower::config`].
 //!
 //! # Features
 //!
@@ -62,7 +64,8 @@ mod routing;
 
 pub use cache_core as typed;
 pub use cache_tower::{
-    Error, Policy, Profile, Purger, ResponseBody, Stats, days, hours, minutes, remote, seconds,
+    Config, Error, Policy, Profile, Purger, ResponseBody, Stats, days, hours, minutes, remote,
+    seconds,
 };
 #[cfg(feature = "test-util")]
 pub use cache_tower::{FixedRandom, ManualClock};

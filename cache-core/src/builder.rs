@@ -1,8 +1,9 @@
 //! Building a store.
 
 use crate::{
-    Error, Store,
+    Config, Error, Store,
     clock::{Clock, Random, SystemClock, SystemRandom},
+    config::Tiers,
     memory::Hashing,
     permit::Permits,
     remote::{
@@ -26,6 +27,8 @@ pub struct StoreBuilder {
     schema: u64,
     naming: Option<Naming>,
     scope: String,
+    has_memory: bool,
+    config: Option<Config>,
 }
 
 impl Default for StoreBuilder {
@@ -49,6 +52,8 @@ impl StoreBuilder {
             schema: 0,
             naming: None,
             scope: String::new(),
+            has_memory: true,
+            config: None,
         }
     }
 
@@ -88,6 +93,20 @@ impl StoreBuilder {
     /// The tier that is shared with other processes, or its [URL](crate::remote::from_url). Default: none.
     pub fn remote(mut self, remote: impl IntoRemote) -> Self {
         self.remote = Some(remote.into_remote());
+        self
+    }
+
+    /// Keeps no entries in memory: each look-up asks the remote tier, which there must be. Default: they
+    /// are kept.
+    pub fn without_memory(mut self) -> Self {
+        self.has_memory = false;
+        self
+    }
+
+    /// Where these settings, which may be the environment's, say something, it goes before what is said
+    /// here. Default: none.
+    pub fn from_config(mut self, config: &Config) -> Self {
+        self.config = Some(config.clone());
         self
     }
 
@@ -135,6 +154,31 @@ impl StoreBuilder {
     ///
     /// [`is_config`](Error::is_config), naming each setting that cannot work and what is accepted.
     pub fn build<V>(self) -> Result<Store<V>, Error> {
+        self.configured().assemble()
+    }
+
+    pub(crate) fn configured(self) -> Self {
+        let Some(config) = self.config.clone() else {
+            return self;
+        };
+        let remote = config.remote().map(Ok);
+        let (remote, has_memory) = match config.tiers() {
+            _ if !config.is_enabled() => (None, true),
+            None => (self.remote, self.has_memory),
+            Some(Tiers::Memory) => (None, true),
+            Some(Tiers::Redis) => (remote, false),
+            Some(Tiers::Tiered) => (remote, true),
+        };
+        Self {
+            capacity: config.capacity().unwrap_or(self.capacity),
+            remote_settings: config.remote_settings(self.remote_settings),
+            remote,
+            has_memory,
+            ..self
+        }
+    }
+
+    fn assemble<V>(self) -> Result<Store<V>, Error> {
         /// Below this a store holds next to nothing beside its own bookkeeping.
         const LEAST: u64 = 4096;
         if self.capacity < LEAST {
@@ -153,6 +197,11 @@ impl StoreBuilder {
         if self.max_refreshes == 0 {
             return Err(Error::config("max_refreshes is 0; accepted is 1 or more"));
         }
+        if !self.has_memory && self.remote.is_none() {
+            return Err(Error::config(
+                "without_memory is set and there is no remote tier; accepted is one of both",
+            ));
+        }
         self.remote_settings.validate()?;
         let hashing = self.hashing();
         let parts = self.remote.transpose()?.map(|remote| Parts {
@@ -164,7 +213,7 @@ impl StoreBuilder {
         });
         let permits = Permits::new(self.max_refreshes);
         Ok(Store::new(
-            self.capacity,
+            self.has_memory.then_some(self.capacity),
             largest,
             &hashing,
             permits,

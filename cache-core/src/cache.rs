@@ -1,7 +1,7 @@
 //! The typed cache.
 
 use crate::{
-    BoxError, Codec, Error, Pattern, Policy, StoreBuilder,
+    BoxError, Codec, Config, Error, Pattern, Policy, StoreBuilder,
     clock::{Clock, Random},
     entry::{Cached, Entry, Freshness},
     event::{Event, Stats},
@@ -48,6 +48,7 @@ pub struct Cache<V> {
 struct Shape<V> {
     namespace: Namespace,
     sizes: Sizes<V>,
+    config: Option<Config>,
 }
 
 enum Sizes<V> {
@@ -106,6 +107,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
 
     /// As [`get`](Self::get), from memory alone and without waiting.
     pub fn in_memory<K: CacheKey + ?Sized>(&self, key: &K) -> Option<Cached<V>> {
+        if !self.is_enabled() {
+            self.store.record(Event::Bypass);
+            return None;
+        }
         let now = self.store.now();
         let entry = scratch(|bytes| {
             self.shape.namespace.write(key, bytes);
@@ -167,7 +172,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     fn insertion(&self, key: Key, value: V, encoded: &Encoded) -> Insertion<V> {
         let ticket = self.store.ticket(key.as_bytes());
         let life = self.policy.life(self.store.random());
-        let fits = self.admits(encoded.size) && !life.fresh.is_zero();
+        let fits = self.is_enabled() && self.admits(encoded.size) && !life.fresh.is_zero();
         let entry = self.new_entry(&ticket, &key, Some(value), encoded.size, life);
         let shared = self.shared(encoded, life, Duration::ZERO);
         Insertion {
@@ -360,7 +365,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn with_policy(&self, policy: Policy) -> Result<Self, Error> {
         policy.validate()?;
         Ok(Self {
-            policy: Arc::new(policy),
+            policy: Arc::new(under(self.shape.config.as_ref(), policy)),
             ..self.clone()
         })
     }
@@ -444,6 +449,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         usable.then(|| Cached::new(entry, now)).flatten()
     }
 
+    /// Whether it is a cache at all: the [environment](crate::config) may have it off.
+    pub fn is_enabled(&self) -> bool {
+        self.shape.config.as_ref().is_none_or(Config::is_enabled)
+    }
+
     fn key<K: CacheKey + ?Sized>(&self, key: &K) -> Key {
         self.shape.namespace.key(key)
     }
@@ -498,6 +508,7 @@ pub struct CacheBuilder<V> {
     sizes: Sizes<V>,
     memory: StoreBuilder,
     schema: Option<String>,
+    config: Option<Config>,
 }
 
 impl<V: Send + Sync + 'static> CacheBuilder<V> {
@@ -509,6 +520,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             sizes,
             memory: StoreBuilder::new(),
             schema: None,
+            config: None,
         }
     }
 
@@ -581,6 +593,51 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         self.codec(codec)
     }
 
+    /// Settings of the environment: where it says something, that goes before what is said here, in
+    /// whatever order. See [`config`](crate::config). Where it names a remote tier values are encoded as
+    /// JSON, unless a [`codec`](Self::codec) was named.
+    ///
+    /// # Errors
+    ///
+    /// [`is_config`](Error::is_config), naming every wrong variable and what is accepted.
+    #[cfg(feature = "json")]
+    pub fn from_env(self) -> Result<Self, Error>
+    where
+        V: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        Ok(self.from_config(&Config::from_env()?))
+    }
+
+    /// As [`from_env`](Self::from_env), of settings that were read before, and may serve several caches.
+    #[cfg(feature = "json")]
+    pub fn from_config(self, config: &Config) -> Self
+    where
+        V: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        match (&self.sizes, config.remote()) {
+            (Sizes::Weighed(_), Some(_)) => self.from_config_with(config, crate::Json),
+            _ => self.configured(config),
+        }
+    }
+
+    /// As [`from_config`](Self::from_config), with values encoded by `codec`.
+    pub fn from_config_with(self, config: &Config, codec: impl Codec<V>) -> Self {
+        self.configured(config).codec(codec)
+    }
+
+    fn configured(mut self, config: &Config) -> Self {
+        self.memory = self.memory.from_config(config);
+        self.config = Some(config.clone());
+        self
+    }
+
+    /// Keeps no values in memory: each look-up asks the remote tier, which there must be. Default: they
+    /// are kept.
+    pub fn without_memory(mut self) -> Self {
+        self.memory = self.memory.without_memory();
+        self
+    }
+
     /// How the remote tier is used. Default: [`RemoteSettings::new`].
     pub fn remote_settings(mut self, settings: RemoteSettings) -> Self {
         self.memory = self.memory.remote_settings(settings);
@@ -648,12 +705,21 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         }
         Ok(Cache {
             store,
-            policy: Arc::new(self.policy),
+            policy: Arc::new(under(self.config.as_ref(), self.policy)),
             shape: Arc::new(Shape {
                 namespace,
                 sizes: self.sizes,
+                config: self.config,
             }),
         })
+    }
+}
+
+/// The policy as the environment has it.
+fn under(config: Option<&Config>, policy: Policy) -> Policy {
+    match config {
+        Some(config) => config.policy(policy),
+        None => policy,
     }
 }
 

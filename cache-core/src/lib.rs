@@ -32,6 +32,11 @@
 //! the remote tier is away each goes on by itself. [`Cache`] is the typed face; [`Store`] lies under
 //! it for engines with rules of their own, such as the HTTP cache of `cache-tower`.
 //!
+//! # Settings of the environment
+//!
+//! `CacheBuilder::from_env` lets an operator change tiers, lifetimes and limits without a rebuild; see
+//! [`config`].
+//!
 //! # Features
 //!
 //! | Feature | Default | What it adds |
@@ -63,6 +68,7 @@ mod builder;
 mod cache;
 pub mod clock;
 mod codec;
+pub mod config;
 mod entry;
 mod error;
 mod event;
@@ -90,6 +96,7 @@ pub use codec::Bincode;
 pub use codec::Codec;
 #[cfg(feature = "json")]
 pub use codec::Json;
+pub use config::Config;
 pub use entry::{Cached, Entry, Freshness};
 pub use error::{BoxError, Error};
 pub use event::{Event, Stats};

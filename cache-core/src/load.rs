@@ -63,6 +63,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Fut: Future<Output = Result<Option<V>, E>>,
         E: Into<BoxError>,
     {
+        if !self.is_enabled() {
+            return self.pass(&key, load).await;
+        }
         let key = FlightKey { key, lane: None };
         match self.find(&key) {
             Found::Use(entry) => Ok(entry),
@@ -102,6 +105,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Into<BoxError> + Send + 'static,
     {
+        if !self.is_enabled() {
+            return self.pass(&key, load).await;
+        }
         let key = FlightKey { key, lane: None };
         match self.find(&key) {
             Found::Use(entry) => Ok(entry),
@@ -123,6 +129,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
             }
             Found::Load(stale) => self.fly_or_make_do(&key, load, stale).await,
         }
+    }
+
+    /// As if there were no cache: its own load, of which nothing is kept and nobody shares anything.
+    async fn pass<F, Fut, E>(&self, key: &Key, load: F) -> Loaded<V>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Into<BoxError>,
+    {
+        self.store.record(Event::Bypass);
+        self.store.record(Event::Load);
+        let ticket = self.store.ticket(key.as_bytes());
+        let value = load().await.map_err(|error| {
+            self.store.record(Event::LoadFailed);
+            Error::load(error)
+        })?;
+        let life = self.life_of(value.as_ref());
+        Ok(self.new_entry(&ticket, key, value, 0, life))
     }
 
     fn find(&self, key: &FlightKey) -> Found<V> {

@@ -26,6 +26,8 @@ pub(crate) struct Memory<V> {
     entries: sync::Cache<Key, Arc<Entry<V>>, ByWeight, Hashing, Collecting>,
     hashing: Hashing,
     admits: u64,
+    /// Where it keeps nothing, everything goes as soon as it comes.
+    keeps: bool,
     counters: Arc<Counters>,
 }
 
@@ -54,7 +56,16 @@ impl<V> Memory<V> {
             entries,
             hashing,
             admits: largest + OVERHEAD,
+            keeps: true,
             counters,
+        }
+    }
+
+    /// One that keeps nothing.
+    pub(crate) fn none(hashing: Hashing, counters: Arc<Counters>) -> Self {
+        Self {
+            keeps: false,
+            ..Self::new(1, 1, hashing, counters)
         }
     }
 
@@ -89,6 +100,10 @@ impl<V> Memory<V> {
     /// Stores the entry in place of an earlier one; one that is too heavy only removes that. What goes
     /// is put into `removed`.
     pub(crate) fn insert(&self, key: Key, entry: Arc<Entry<V>>, removed: &mut Removed<V>) -> bool {
+        if !self.keeps {
+            removed.0.push((key, entry));
+            return false;
+        }
         if entry.weight() > self.admits {
             self.remove(key.as_bytes(), removed);
             removed.0.push((key, entry));

@@ -44,7 +44,9 @@ pub const fn days(n: u64) -> Duration {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    ttl: Duration,
+    /// `None` is the default, which the environment may set.
+    ttl: Option<Duration>,
+    class: Option<Arc<str>>,
     stale_while_revalidate: Duration,
     stale_if_error: Duration,
     negative_ttl: Duration,
@@ -58,9 +60,13 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// Five minutes, nothing stale, no jitter, and the defaults named at each setter.
+    /// Five minutes or, with a [`Config`](crate::Config), `CACHE_TTL_DEFAULT`; nothing stale, no jitter,
+    /// and the defaults named at each setter.
     fn default() -> Self {
-        Self::ttl(minutes(5))
+        Self {
+            ttl: None,
+            ..Self::ttl(DEFAULT_TTL)
+        }
     }
 }
 
@@ -69,7 +75,8 @@ impl Policy {
     #[must_use]
     pub fn ttl(ttl: Duration) -> Self {
         Self {
-            ttl: ttl.min(LONGEST),
+            ttl: Some(ttl.min(LONGEST)),
+            class: None,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             negative_ttl: Duration::ZERO,
@@ -81,6 +88,23 @@ impl Policy {
             failure_pause: (Duration::from_millis(100), seconds(5)),
             groups: Vec::new(),
         }
+    }
+
+    /// The same with another lifetime. Zero stores nothing; beyond a year is cut to a year.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl.min(LONGEST));
+        self
+    }
+
+    /// Names the kind of these entries, as `session`, so that an operator can set the lifetime of all
+    /// policies of that kind: `CACHE_TTL_SESSION` goes before what is said here, in caches that are built
+    /// [from the environment](crate::config). Case does not count; `-` and `.` are as `_`. Accepted: 1 to
+    /// 64 letters, digits, `-`, `.` and `_`, but not `default`. Default: none.
+    #[must_use]
+    pub fn class(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.class = Some(name.into());
+        self
     }
 
     /// For `window` after the lifetime an entry is still served while one caller refreshes it
@@ -176,9 +200,14 @@ impl Policy {
     pub fn validate(&self) -> Result<(), Error> {
         let mut problems = Vec::new();
         let windows = self.stale_while_revalidate.max(self.stale_if_error);
-        if self.ttl.is_zero() && !windows.is_zero() {
+        if self.lifetime().is_zero() && !windows.is_zero() {
             problems.push(format!(
                 "a stale window is {windows:?} but ttl is 0: nothing is stored that could go stale; accepted is a ttl above 0, or no stale window"
+            ));
+        }
+        if let Some(class) = self.class.as_deref().filter(|class| !is_class(class)) {
+            problems.push(format!(
+                "class is `{class}`; accepted is 1 to 64 letters, digits, `-`, `.` and `_`, but not `default`"
             ));
         }
         if !(0.0..=1.0).contains(&self.jitter) {
@@ -215,7 +244,7 @@ impl Policy {
     /// The lifetimes of a value stored now, jitter applied.
     pub fn life(&self, random: &dyn Random) -> Life {
         Life {
-            fresh: self.jittered(self.ttl, random),
+            fresh: self.jittered(self.lifetime(), random),
             stale_while_revalidate: self.stale_while_revalidate,
             stale_if_error: self.stale_if_error,
             kept: Duration::ZERO,
@@ -256,6 +285,37 @@ impl Policy {
         (self.stale_while_revalidate, self.stale_if_error)
     }
 
+    /// The lifetime, before jitter.
+    pub fn lifetime(&self) -> Duration {
+        self.ttl.unwrap_or(DEFAULT_TTL)
+    }
+
+    /// The lifetime, where the policy names one itself.
+    pub fn own_ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// The name set by [`class`](Self::class).
+    pub fn class_name(&self) -> Option<&str> {
+        self.class.as_deref()
+    }
+
+    /// The pauses set by [`failure_pause`](Self::failure_pause).
+    pub(crate) fn pauses(&self) -> (Duration, Duration) {
+        self.failure_pause
+    }
+
+    /// Without stale windows, where nothing is stored that could go stale.
+    #[must_use]
+    pub fn possible(self) -> Self {
+        if self.lifetime().is_zero() {
+            self.stale_while_revalidate(Duration::ZERO)
+                .stale_if_error(Duration::ZERO)
+        } else {
+            self
+        }
+    }
+
     /// The XFetch factor, zero when off.
     pub fn early_refresh_factor(&self) -> f64 {
         self.early_refresh
@@ -283,6 +343,17 @@ impl Policy {
     pub(crate) fn group_names(&self) -> &[Arc<str>] {
         &self.groups
     }
+}
+
+/// The lifetime under a policy that names none.
+const DEFAULT_TTL: Duration = minutes(5);
+
+/// Whether it can be a part of the name of a variable, and not that of the default's.
+fn is_class(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    (1..=64).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.eq_ignore_ascii_case("default")
 }
 
 /// The lifetimes of one entry, counted from when it is stored; the windows follow the fresh time.

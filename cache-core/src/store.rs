@@ -156,7 +156,7 @@ pub enum Waited<V> {
 
 impl<V> Store<V> {
     pub(crate) fn new(
-        capacity: u64,
+        capacity: Option<u64>,
         largest: u64,
         hashing: &Hashing,
         permits: Permits,
@@ -171,7 +171,12 @@ impl<V> Store<V> {
         let tier =
             remote.map(|parts| Arc::new(Tier::new(parts, &groups, &counters, &clock, &random)));
         Self(Arc::new(Inner {
-            memory: Memory::new(capacity, largest, hashing.clone(), Arc::clone(&counters)),
+            memory: match capacity {
+                Some(capacity) => {
+                    Memory::new(capacity, largest, hashing.clone(), Arc::clone(&counters))
+                }
+                None => Memory::none(hashing.clone(), Arc::clone(&counters)),
+            },
             flights: Flights::new(FLIGHT_TABLES, hashing.clone()),
             generations: Generations::default(),
             groups,

@@ -13,7 +13,7 @@
 
 use crate::{
     body::ResponseBody,
-    engine::{self, Refusal, Shared},
+    engine::{self, Choice, Refusal, Shared},
     http::request,
     policy::Policy,
     stored,
@@ -38,7 +38,7 @@ pub use crate::{
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
-    policy: Arc<Policy>,
+    choice: Arc<Choice>,
 }
 
 /// A request, as far as it decides which way it takes.
@@ -56,6 +56,9 @@ pub struct Asked<'a> {
     pub extensions: &'a Extensions,
     /// Whether there is a body, or may be.
     pub has_body: bool,
+    /// The matched route in the framework's notation; empty where it is not known. Only read where the engine
+    /// [asks for it](Engine::asks_for_route).
+    pub route: &'a str,
 }
 
 /// Which way a request takes.
@@ -72,14 +75,17 @@ pub enum Begin {
 }
 
 impl Engine {
-    pub(crate) fn new(shared: Arc<Shared>, policy: Arc<Policy>) -> Self {
-        Self { shared, policy }
+    pub(crate) fn new(shared: Arc<Shared>, choice: Arc<Choice>) -> Self {
+        Self { shared, choice }
     }
 
     /// Whether a field of this name decides which way a request takes. Names are lower-case.
     pub fn decides_by(&self, name: &str) -> bool {
-        let named = &self.policy.key().fields;
-        request::decides(name) || named.iter().any(|known| known.as_str() == name)
+        let is_named = |policy: &Arc<Policy>| {
+            let named = &policy.key().fields;
+            named.iter().any(|known| known.as_str() == name)
+        };
+        request::decides(name) || self.choice.all().any(is_named)
     }
 
     /// Whether the cache is shared with other processes: what is invalidated should then be
@@ -88,8 +94,16 @@ impl Engine {
         self.shared.store.has_remote()
     }
 
+    /// Whether it matters which route was matched: some have lines in `CACHE_ROUTES`.
+    pub fn asks_for_route(&self) -> bool {
+        self.shared.routes().is_some()
+    }
+
     /// Decides which way a request takes. Never waits.
     pub fn begin(&self, asked: Asked<'_>) -> Begin {
+        let (policy, rule) = self.choice.of(&self.shared, asked.uri, || {
+            Some(asked.route).filter(|route| !route.is_empty())
+        });
         let asked = engine::Asked {
             method: asked.method,
             uri: asked.uri,
@@ -98,14 +112,19 @@ impl Engine {
             extensions: asked.extensions,
             has_body: asked.has_body,
         };
-        match engine::begin(&self.shared, &self.policy, asked) {
+        match engine::begin(&self.shared, policy, asked) {
             engine::Begin::Bypass(passage) => Begin::Bypass(Passage(passage)),
             engine::Begin::Answer(answer) => Begin::Answer(Answer::stored(answer)),
             engine::Begin::Refuse(refusal) => Begin::Answer(Answer::refused(refusal)),
-            engine::Begin::Refresh(answer, refresh) => {
-                Begin::Refresh(Answer::stored(answer), Refresh(refresh))
+            engine::Begin::Refresh(answer, mut refresh) => {
+                self.shared.note_rule(&mut refresh.plan, rule, asked.uri);
+                let refresh = Refresh(refresh, Arc::clone(policy));
+                Begin::Refresh(Answer::stored(answer), refresh)
             }
-            engine::Begin::Drive(plan) => Begin::Drive(Drive(plan)),
+            engine::Begin::Drive(mut plan) => {
+                self.shared.note_rule(&mut plan, rule, asked.uri);
+                Begin::Drive(Drive(plan, Arc::clone(policy)))
+            }
         }
     }
 
@@ -127,8 +146,9 @@ impl Engine {
     where
         O: Origin<B>,
     {
-        let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(&self.policy));
-        let reply = engine::drive(shared, policy, drive.0, origin, request).await?;
+        let Drive(plan, policy) = drive;
+        let shared = Arc::clone(&self.shared);
+        let reply = engine::drive(shared, policy, plan, origin, request).await?;
         Ok(match reply {
             engine::Reply::Stored(answer) => Reply::Answer(Answer::stored(answer)),
             engine::Reply::Refused(refusal) => Reply::Answer(Answer::refused(refusal)),
@@ -141,8 +161,8 @@ impl Engine {
     where
         O: Origin<B>,
     {
-        let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(&self.policy));
-        engine::refresh(shared, policy, refresh.0, origin, request).await;
+        let Refresh(refresh, policy) = refresh;
+        engine::refresh(Arc::clone(&self.shared), policy, refresh, origin, request).await;
     }
 }
 
@@ -185,10 +205,10 @@ impl Passage {
 }
 
 /// A refresh that is to be run by [`Engine::refresh`]. Dropped instead, it passes its turn on.
-pub struct Refresh(Box<engine::Refresh>);
+pub struct Refresh(Box<engine::Refresh>, Arc<Policy>);
 
 /// What [`Engine::drive`] is to do. Dropped instead, the request goes nowhere.
-pub struct Drive(Box<engine::Plan>);
+pub struct Drive(Box<engine::Plan>, Arc<Policy>);
 
 impl Drive {
     /// Whether something stored may answer where the origin fails.
@@ -272,7 +292,7 @@ where
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("policy", &self.policy)
+            .field("policy", self.choice.usual())
             .finish_non_exhaustive()
     }
 }

@@ -56,6 +56,11 @@
 //! Requests for ranges are answered from what is stored, in one part or several; a handler that answers
 //! 206 has its parts kept and put together, where a strong validator proves that they belong to one.
 //!
+//! # Settings of the environment
+//!
+//! [`HttpCache::from_env`](adapter::HttpCache::from_env) lets an operator change tiers, lifetimes and the
+//! policies of single routes without a rebuild; see [`config`].
+//!
 //! # Features
 //!
 //! | Feature | Default | What it adds |
@@ -69,6 +74,7 @@ pub mod adapter;
 mod body;
 mod cache;
 mod codec;
+pub mod config;
 mod engine;
 mod fill;
 mod groups;
@@ -104,6 +110,7 @@ pub use cache_core::{
     BoxError, Error, Freshness, Stats,
     policy::{days, hours, minutes, seconds},
 };
+pub use config::Config;
 pub use groups::Groups;
 pub use policy::{KeyPolicy, NamePattern, Policy, Profile, QueryKey};
 pub use purge::Purger;

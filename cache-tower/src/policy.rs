@@ -1,5 +1,6 @@
 //! What holds for the responses of a route.
 
+use crate::config::Change;
 use cache_core::{
     Error, Policy as Life,
     policy::{LONGEST, days},
@@ -246,6 +247,15 @@ impl Policy {
         }
     }
 
+    /// Names the kind of these responses, as `session`, so that an operator can set the lifetime of all
+    /// policies of that kind: `CACHE_TTL_SESSION` goes before what is said here, in caches that are built
+    /// [from the environment](crate::config). See [`cache_core::Policy::class`]. Default: none.
+    #[must_use]
+    pub fn class(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.life = self.life.class(name);
+        self
+    }
+
     /// For `window` after its lifetime a response is still served while one request refreshes it
     /// (RFC 5861 §3), unless the response names a window itself or forbids it. Default: zero.
     #[must_use]
@@ -426,6 +436,51 @@ impl Policy {
             ignore_client_directives: self.ignore_client_directives,
             ..own
         }
+    }
+
+    /// As the environment has it. What is off stays off.
+    pub(crate) fn under(mut self, config: &cache_core::Config) -> Self {
+        self.life = config.policy(self.life);
+        self.source = match (self.source, self.life.own_ttl()) {
+            (Source::Fields | Source::Supplied(_), Some(ttl)) => Source::Supplied(ttl),
+            (Source::Overridden(_), Some(ttl)) => Source::Overridden(ttl),
+            (source, _) => source,
+        };
+        self
+    }
+
+    /// As a line of `CACHE_ROUTES` has it. A possible policy stays possible.
+    pub(crate) fn changed(mut self, change: Change) -> Self {
+        if let Some(ttl) = change.ttl {
+            let ttl = ttl.min(LONGEST);
+            self.life = self.life.with_ttl(ttl);
+            let overrides = change.overrides || matches!(self.source, Source::Overridden(_));
+            self.source = if overrides {
+                Source::Overridden(ttl)
+            } else {
+                Source::Supplied(ttl)
+            };
+        }
+        if change.off {
+            self.source = Source::Off;
+        }
+        if let Some(window) = change.stale_while_revalidate {
+            self = self.stale_while_revalidate(window);
+        }
+        if let Some(window) = change.stale_if_error {
+            self = self.stale_if_error(window);
+        }
+        if change.ttl.is_some() {
+            self.life = self.life.possible();
+        }
+        if change.per_credential {
+            self.key.per_credential = true;
+            self.ignore_credentials = false;
+        }
+        self.key.query = change.query.unwrap_or(self.key.query);
+        self.key.fields.extend(change.vary);
+        self.profile = change.profile.unwrap_or(self.profile);
+        change.groups.iter().fold(self, Self::group)
     }
 
     pub(crate) fn life(&self) -> &Life {

@@ -84,6 +84,12 @@ const VERBS: &[Verb] = &[
         run: |args| Ok(tests_bins::chaos(args)),
     },
     Verb {
+        name: "variables",
+        takes: "",
+        about: "write the table of variables into the README",
+        run: |args| nothing(args).map(|()| tests_bins::variables()),
+    },
+    Verb {
         name: "examples",
         takes: "",
         about: "run every example once; each checks what it claims",

@@ -20,6 +20,11 @@ pub(crate) fn chaos<S: AsRef<str>>(args: &[S]) -> Report {
     start(&["--release", "--bin", "chaos"], args)
 }
 
+/// Puts the table of variables into the README.
+pub(crate) fn variables() -> Report {
+    start(&["--bin", "variables"], &["--write"])
+}
+
 fn start<S: AsRef<str>>(which: &[&str], args: &[S]) -> Report {
     let mut line = cargo(&["run", "--locked", "--package", "tests"]);
     line.args(which)

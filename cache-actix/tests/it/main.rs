@@ -11,6 +11,7 @@
 
 mod background;
 mod bodies;
+mod environment;
 mod layers;
 mod macros;
 mod middleware;

@@ -387,12 +387,34 @@ impl Health {
 /// [`is_config`](Error::is_config) for an unknown scheme, one whose feature this build lacks, or a URL
 /// that cannot be read; the URL itself, which may hold a password, is not shown.
 pub fn from_url(url: &str) -> Result<Arc<dyn Remote>, Error> {
+    from_url_with(url, &Connections::default())
+}
+
+/// How a remote tier that a URL names is connected to; what is `None` has the default of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Connections {
+    /// What the names of all keys begin with.
+    pub prefix: Option<String>,
+    /// So many connections are kept open for requests.
+    pub least: Option<usize>,
+    /// So many connections there are at most.
+    pub most: Option<usize>,
+    /// A connection must be ready within this time.
+    pub timeout: Option<Duration>,
+}
+
+/// As [`from_url`], connected so.
+///
+/// # Errors
+///
+/// As [`from_url`], and for what the remote tier does not accept.
+pub fn from_url_with(url: &str, connections: &Connections) -> Result<Arc<dyn Remote>, Error> {
     let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
     // Before the plus how it is spoken to, after it how servers belong together.
     match scheme.split_once('+').unwrap_or((scheme, "")) {
         ("redis" | "rediss" | "valkey" | "valkeys", "" | "cluster" | "sentinel")
         | ("redis", "unix")
-        | ("unix", "") => by_redis(url),
+        | ("unix", "") => by_redis(url, connections),
         _ => Err(Error::config(
             "the URL of the remote tier has an unknown scheme; accepted are redis://, rediss://, redis+unix://, redis+sentinel://, redis+cluster://, valkey:// and valkeys://",
         )),
@@ -441,12 +463,13 @@ impl IntoRemote for String {
 }
 
 #[cfg(feature = "redis")]
-fn by_redis(url: &str) -> Result<Arc<dyn Remote>, Error> {
-    Ok(Arc::new(Redis::new(url)?))
+fn by_redis(url: &str, connections: &Connections) -> Result<Arc<dyn Remote>, Error> {
+    let settings = RedisSettings::new(url)?.connected_by(connections);
+    Ok(Arc::new(Redis::with(settings)?))
 }
 
 #[cfg(not(feature = "redis"))]
-fn by_redis(_: &str) -> Result<Arc<dyn Remote>, Error> {
+fn by_redis(_: &str, _: &Connections) -> Result<Arc<dyn Remote>, Error> {
     Err(Error::config(
         "the URL of the remote tier asks for Redis, but this build lacks the feature `redis`, which cache-core and each crate over it has",
     ))

@@ -1,7 +1,7 @@
 use super::{CacheLayer, CacheService};
 use crate::{
-    adapter::Engine, codec::SCHEMA, engine::Shared, http::cache_status::CacheStatus,
-    policy::Policy, purge::Purger, routing::Framework,
+    adapter::Engine, codec::SCHEMA, config::Config, engine::Shared,
+    http::cache_status::CacheStatus, policy::Policy, purge::Purger, routing::Framework,
 };
 use cache_core::{
     Error, Stats, StoreBuilder,
@@ -58,6 +58,34 @@ impl<R: Framework> HttpCache<R> {
     /// Begins a cache.
     pub fn builder() -> HttpCacheBuilder<R> {
         HttpCacheBuilder::new()
+    }
+
+    /// A cache set by the [environment](crate::config): in memory by default, with Redis if `CACHE_URL`
+    /// says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_env`], and where a size has no place in another.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::from_config(&Config::from_env()?)
+    }
+
+    /// The same, by settings that were read before.
+    ///
+    /// # Errors
+    ///
+    /// Where a size has no place in another.
+    pub fn from_config(config: &Config) -> Result<Self, Error> {
+        Self::builder().from_config(config).assemble()
+    }
+
+    /// The settings that it was built [from](HttpCacheBuilder::from_config).
+    pub fn config(&self) -> Option<&Config> {
+        self.shared.config.as_ref()
+    }
+
+    pub(super) fn into_layer(self) -> CacheLayer<R> {
+        self.default
     }
 
     /// A layer of this cache with a policy of its own.
@@ -156,26 +184,30 @@ fn write_name(key: &[u8], name: &mut Vec<u8>) {
 #[must_use = "a builder does nothing until `build`"]
 pub struct HttpCacheBuilder<R> {
     store: StoreBuilder,
-    name: Option<String>,
+    name: String,
+    sends_status: bool,
     scheme: String,
     max_body: u64,
     targets: Vec<HeaderName>,
     heeds_cache_groups: bool,
-    /// Why the remote tier cannot be used.
-    unusable: Option<Error>,
+    config: Option<Config>,
     routing: PhantomData<fn() -> R>,
 }
 
 impl<R: Framework> HttpCacheBuilder<R> {
     fn new() -> Self {
         Self {
-            store: StoreBuilder::new(),
-            name: Some("cache-tower".to_owned()),
+            store: StoreBuilder::new()
+                .schema(SCHEMA)
+                .group_scope("http")
+                .remote_names(write_name),
+            name: "cache-tower".to_owned(),
+            sends_status: true,
             scheme: "http".to_owned(),
             max_body: 1024 * 1024,
             targets: Vec::new(),
             heeds_cache_groups: true,
-            unusable: None,
+            config: None,
             routing: PhantomData,
         }
     }
@@ -210,13 +242,13 @@ impl<R: Framework> HttpCacheBuilder<R> {
     /// The name of this cache in the Cache-Status field (RFC 9211); an RFC 9651 token. Default:
     /// `cache-tower`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.name = name.into();
         self
     }
 
     /// Sends no Cache-Status field. Default: it is sent.
     pub fn without_cache_status(mut self) -> Self {
-        self.name = None;
+        self.sends_status = false;
         self
     }
 
@@ -242,14 +274,31 @@ impl<R: Framework> HttpCacheBuilder<R> {
     /// A [`redis://` URL](cache_core::remote::from_url) names one, with the feature `redis`. Where it is
     /// away, everything is as without one.
     pub fn remote(mut self, remote: impl IntoRemote) -> Self {
-        match remote.into_remote() {
-            Ok(remote) => {
-                let store = self.store.remote(remote).schema(SCHEMA).group_scope("http");
-                self.store = store.remote_names(write_name);
-                self.unusable = None;
-            }
-            Err(problem) => self.unusable = Some(problem),
-        }
+        self.store = self.store.remote(remote);
+        self
+    }
+
+    /// Keeps no responses in memory: each look-up asks the remote tier, which there must be. Default: they
+    /// are kept.
+    pub fn without_memory(mut self) -> Self {
+        self.store = self.store.without_memory();
+        self
+    }
+
+    /// Settings of the [environment](crate::config): where it says something, that goes before what is said
+    /// here, in whatever order, and before the policies of layers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_env`].
+    pub fn from_env(self) -> Result<Self, Error> {
+        Ok(self.from_config(&Config::from_env()?))
+    }
+
+    /// The same, by settings that were read before, and may serve several caches.
+    pub fn from_config(mut self, config: &Config) -> Self {
+        self.store = self.store.from_config(config);
+        self.config = Some(config.clone());
         self
     }
 
@@ -287,12 +336,25 @@ impl<R: Framework> HttpCacheBuilder<R> {
         self.assemble().map(R::Cache::from)
     }
 
+    /// Takes from the environment what is not the store's.
+    fn configured(mut self) -> Self {
+        if let Some(config) = &self.config {
+            self.max_body = config.max_body().unwrap_or(self.max_body);
+            self.sends_status = config.sends_status().unwrap_or(self.sends_status);
+            if let Some(fields) = config.targeted() {
+                self.targets = fields.to_vec();
+            }
+        }
+        self
+    }
+
     fn assemble(self) -> Result<HttpCache<R>, Error> {
+        self.configured().make()
+    }
+
+    fn make(self) -> Result<HttpCache<R>, Error> {
         /// Beside the body: fields at their largest, with what a map spends on them.
         const HEAD: u64 = 128 * 1024;
-        if let Some(problem) = self.unusable {
-            return Err(problem);
-        }
         if self.max_body == 0 {
             return Err(Error::config("max_body is 0; accepted is 1 or more"));
         }
@@ -305,12 +367,10 @@ impl<R: Framework> HttpCacheBuilder<R> {
                 )));
             }
         };
-        let status = match self.name {
-            None => None,
-            Some(name) => Some(CacheStatus::new(&name).ok_or_else(|| {
-                Error::config(format!("name is `{name}`; accepted is a token: letters, digits and !#$%&'*+-.^_`|~:/, beginning with a letter"))
-            })?),
-        };
+        let name = self.name;
+        let status = CacheStatus::new(&name).ok_or_else(|| {
+            Error::config(format!("name is `{name}`; accepted is a token: letters, digits and !#$%&'*+-.^_`|~:/, beginning with a letter"))
+        })?;
         let shared = Arc::new(Shared {
             store: self
                 .store
@@ -318,16 +378,18 @@ impl<R: Framework> HttpCacheBuilder<R> {
                 .build()
                 .map_err(|error| {
                     Error::config(format!(
-                        "{error}; max_entry is max_body and {HEAD} bytes for its fields"
+                        "{error}; max_entry is max_body (CACHE_MAX_BODY) and {HEAD} bytes for its fields, capacity is CACHE_MEMORY_SIZE where that is set"
                     ))
                 })?,
-            status,
+            status: self.sends_status.then_some(status),
             scheme,
             max_body: self.max_body,
             targets: self.targets.into(),
             heeds_cache_groups: self.heeds_cache_groups,
             alone: Default::default(),
             policies: Default::default(),
+            is_enabled: self.config.as_ref().is_none_or(|config| config.is_enabled()),
+            config: self.config,
             has_longer_keys: Default::default(),
             field_copy: R::FIELD_COPY,
         });

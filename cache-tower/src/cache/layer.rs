@@ -1,5 +1,12 @@
 use super::CacheService;
-use crate::{adapter::Engine, engine::Shared, policy::Policy, routing::Framework};
+use crate::{
+    adapter::Engine,
+    config::Config,
+    engine::{Choice, Shared},
+    policy::Policy,
+    routing::Framework,
+};
+use cache_core::Error;
 use std::{fmt, marker::PhantomData, sync::Arc};
 use tower_layer::Layer;
 
@@ -11,14 +18,14 @@ use tower_layer::Layer;
 /// by side whose policies are equal count as one.
 pub struct CacheLayer<R> {
     shared: Arc<Shared>,
-    policy: Arc<Policy>,
+    choice: Arc<Choice>,
     routing: PhantomData<fn() -> R>,
 }
 
 impl<R> CacheLayer<R> {
     pub(super) fn new(shared: Arc<Shared>, policy: Policy) -> Self {
         Self {
-            policy: shared.policies.one(policy),
+            choice: Arc::new(Choice::new(&shared, policy)),
             shared,
             routing: PhantomData,
         }
@@ -31,12 +38,31 @@ impl<R: Framework> CacheLayer<R> {
         let cache = super::HttpCache::<R>::new();
         Self::new(Arc::clone(&cache.shared), Policy::from_headers())
     }
+
+    /// A layer of a cache of its own, set by the [environment](crate::config): in memory by default, with
+    /// Redis if `CACHE_URL` says so. It stores what responses say may be stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_env`], and where a size has no place in another.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::from_config(&Config::from_env()?)
+    }
+
+    /// The same, by settings that were read before.
+    ///
+    /// # Errors
+    ///
+    /// Where a size has no place in another.
+    pub fn from_config(config: &Config) -> Result<Self, Error> {
+        super::HttpCache::<R>::from_config(config).map(|cache| cache.into_layer())
+    }
 }
 
 impl<R> CacheLayer<R> {
     /// For adapters: what drives requests by the policy of this layer.
     pub fn engine(&self) -> Engine {
-        Engine::new(Arc::clone(&self.shared), Arc::clone(&self.policy))
+        Engine::new(Arc::clone(&self.shared), Arc::clone(&self.choice))
     }
 }
 
@@ -44,7 +70,7 @@ impl<R> Clone for CacheLayer<R> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            policy: Arc::clone(&self.policy),
+            choice: Arc::clone(&self.choice),
             routing: PhantomData,
         }
     }
@@ -53,7 +79,7 @@ impl<R> Clone for CacheLayer<R> {
 impl<R> fmt::Debug for CacheLayer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheLayer")
-            .field("policy", &self.policy)
+            .field("policy", self.choice.usual())
             .finish_non_exhaustive()
     }
 }
@@ -62,6 +88,6 @@ impl<S, R> Layer<S> for CacheLayer<R> {
     type Service = CacheService<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CacheService::new(inner, Arc::clone(&self.shared), Arc::clone(&self.policy))
+        CacheService::new(inner, Arc::clone(&self.shared), Arc::clone(&self.choice))
     }
 }

@@ -1,7 +1,7 @@
 use super::ResponseFuture;
 use crate::{
     body::ResponseBody,
-    engine::{self, Asked, Begin, FillJob, Origin, Passage, Plan, Reply, Shared},
+    engine::{self, Asked, Begin, Choice, FillJob, Origin, Passage, Plan, Reply, Shared},
     policy::Policy,
     routing::Routing,
     spawn::spawn,
@@ -34,16 +34,16 @@ use tower_service::Service;
 pub struct CacheService<S, R> {
     inner: S,
     shared: Arc<Shared>,
-    policy: Arc<Policy>,
+    choice: Arc<Choice>,
     routing: PhantomData<fn() -> R>,
 }
 
 impl<S, R> CacheService<S, R> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>, policy: Arc<Policy>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Shared>, choice: Arc<Choice>) -> Self {
         Self {
             inner,
             shared,
-            policy,
+            choice,
             routing: PhantomData,
         }
     }
@@ -54,7 +54,7 @@ impl<S: Clone, R> Clone for CacheService<S, R> {
         Self::new(
             self.inner.clone(),
             Arc::clone(&self.shared),
-            Arc::clone(&self.policy),
+            Arc::clone(&self.choice),
         )
     }
 }
@@ -63,7 +63,7 @@ impl<S: fmt::Debug, R> fmt::Debug for CacheService<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheService")
             .field("inner", &self.inner)
-            .field("policy", &self.policy)
+            .field("policy", self.choice.usual())
             .finish_non_exhaustive()
     }
 }
@@ -86,7 +86,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match engine::begin(&self.shared, &self.policy, asked::<R, B>(&request)) {
+        let asked = asked::<R, B>(&request);
+        let route = || R::route(asked.extensions);
+        let (policy, rule) = self.choice.of(&self.shared, asked.uri, route);
+        match engine::begin(&self.shared, policy, asked) {
             Begin::Answer(answer) => ResponseFuture::ready(answer.into_response(&self.shared)),
             Begin::Refuse(refusal) => ResponseFuture::ready(refusal.into_response(&self.shared)),
             Begin::Bypass(passage) => {
@@ -103,8 +106,8 @@ where
                 )
             }
             Begin::Refresh(answer, mut refresh) => {
-                name_parameters::<R, B>(&mut refresh.plan, &request);
-                let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(&self.policy));
+                self.name_parameters(&mut refresh.plan, rule, &request);
+                let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(policy));
                 spawn(engine::refresh(
                     shared,
                     policy,
@@ -115,8 +118,8 @@ where
                 ResponseFuture::ready(answer.into_response(&self.shared))
             }
             Begin::Drive(mut plan) => {
-                name_parameters::<R, B>(&mut plan, &request);
-                let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(&self.policy));
+                self.name_parameters(&mut plan, rule, &request);
+                let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(policy));
                 let inner = Inner(self.inner.clone());
                 ResponseFuture::drive(Box::pin(drive(shared, policy, plan, inner, request)))
             }
@@ -135,9 +138,12 @@ fn asked<R: Routing, B: Body>(request: &Request<B>) -> Asked<'_> {
     }
 }
 
-fn name_parameters<R: Routing, B>(plan: &mut Plan, request: &Request<B>) {
-    let uri = R::uri(request.uri(), request.extensions());
-    plan.parameters = R::parameters(uri, request.extensions());
+impl<S, R: Routing> CacheService<S, R> {
+    fn name_parameters<B>(&self, plan: &mut Plan, rule: Option<usize>, request: &Request<B>) {
+        let uri = R::uri(request.uri(), request.extensions());
+        plan.parameters = R::parameters(uri, request.extensions());
+        self.shared.note_rule(plan, rule, uri);
+    }
 }
 
 async fn drive<S, B, RB>(

@@ -112,6 +112,8 @@ pub(crate) struct Plan {
     pub(super) lease: Option<Lease>,
     /// The parameters of the route, for groups that name them.
     pub(crate) parameters: Vec<(Box<str>, String)>,
+    /// The line of `CACHE_ROUTES` that it is by.
+    pub(crate) rule: Option<usize>,
 }
 
 /// Decides which way a request takes.
@@ -137,6 +139,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, policy: &Arc<Policy>, asked: Asked<'_>
         outer,
     };
     let begin = match search.bypass() {
+        Some(Bypass::Disabled) => search.pass_through(),
         Some(reason) => search.pass(reason),
         None => scratch(|key| search.run(key)),
     };
@@ -220,6 +223,9 @@ impl Search<'_> {
     }
 
     fn bypass(&self) -> Option<Bypass> {
+        if !self.shared.is_enabled {
+            return Some(Bypass::Disabled);
+        }
         let off = (self.policy.source() == Source::Off).then_some(Bypass::Policy);
         let reason = self.facts.bypass_reason().or(off);
         reason.filter(|_| !self.may_store_post())
@@ -238,6 +244,16 @@ impl Search<'_> {
         Begin::Bypass(Passage {
             reason,
             invalidation: self.invalidation(),
+            depth: self.depth,
+            counted: None,
+        })
+    }
+
+    /// As if there were no cache.
+    fn pass_through(&self) -> Begin {
+        Begin::Bypass(Passage {
+            reason: Bypass::Disabled,
+            invalidation: None,
             depth: self.depth,
             counted: None,
         })
@@ -495,6 +511,7 @@ impl Search<'_> {
             counted: None,
             lease: self.outer.and_then(|outer| outer.take_lease(key.primary())),
             parameters: Vec::new(),
+            rule: None,
         })
     }
 
@@ -687,7 +704,8 @@ impl Passage {
         if self.depth > 0 {
             nested::mark_decided(extensions, &shared.store);
         }
-        let status = shared.status.as_ref().filter(|_| !decided)?;
+        let says = !decided && self.reason != Bypass::Disabled;
+        let status = shared.status.as_ref().filter(|_| says)?;
         Some(status.value(Decision::Bypass(self.reason)))
     }
 

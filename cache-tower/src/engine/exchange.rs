@@ -192,7 +192,8 @@ impl Exchange {
         let body = Spliced::alone(body);
         let own = parts.extensions.remove::<Policy>();
         let groups = parts.extensions.remove::<Groups>();
-        if let Some(Parameters(parameters)) = parts.extensions.remove() {
+        if let Some(Parameters(mut parameters)) = parts.extensions.remove() {
+            parameters.append(&mut self.plan.parameters);
             self.plan.parameters = parameters;
         }
         if nested::was_decided(&mut parts.extensions, &self.shared.store) {
@@ -218,7 +219,10 @@ impl Exchange {
         }
         let policy = own.map_or_else(
             || Arc::clone(&self.policy),
-            |own| Arc::new(self.policy.for_response(own)),
+            |own| {
+                let own = self.shared.under(own, self.plan.rule);
+                Arc::new(self.policy.for_response(own))
+            },
         );
         if parts.status == StatusCode::NOT_MODIFIED
             && let Some(settled) = self

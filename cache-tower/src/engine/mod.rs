@@ -17,12 +17,14 @@
 //! | `refresh` | renewing what was given out stale |
 //! | `remote` | what processes share |
 //! | `nested` | layers of one cache within each other |
+//! | `choice` | which policy is that of a request |
 //! | `policies` | equal policies as one |
 //! | `alone` | how many may go by themselves |
 
 mod alone;
 mod ask;
 mod begin;
+mod choice;
 mod commit;
 mod drive;
 mod exchange;
@@ -35,6 +37,7 @@ mod refusal;
 mod remote;
 
 pub(crate) use begin::{Asked, Begin, Passage, Plan, begin};
+pub(crate) use choice::Choice;
 pub(crate) use drive::{Reply, drive};
 pub(crate) use fill_job::FillJob;
 pub(crate) use nested::{Owner, mark_decided};
@@ -42,6 +45,7 @@ pub(crate) use refresh::{Refresh, refresh};
 pub(crate) use refusal::Refusal;
 
 use crate::{
+    config::Config,
     http::{cache_status::CacheStatus, key::without_default_port, response::Reading},
     policy::Policy,
     stored::Stored,
@@ -78,6 +82,10 @@ pub(crate) struct Shared {
     pub(crate) heeds_cache_groups: bool,
     pub(crate) alone: Alone,
     pub(crate) policies: Policies,
+    /// What the environment says.
+    pub(crate) config: Option<Config>,
+    /// Where it is not, requests pass through as if there were no cache.
+    pub(crate) is_enabled: bool,
     /// What an adapter's own copy of a stored field takes, beside its text.
     pub(crate) field_copy: usize,
     /// Some request had a key longer than its URI's: an invalidation of a URI must reach those too.
@@ -93,6 +101,14 @@ impl Shared {
     /// The origin of a request's URI (RFC 9110 §4.3.1), in one spelling.
     pub(crate) fn origin(&self, asked: Asked<'_>) -> String {
         origin_of(self.scheme_of(asked.uri), asked.authority())
+    }
+
+    /// A policy as the environment has it, on the route of a rule.
+    pub(crate) fn under(&self, policy: Policy, rule: Option<usize>) -> Policy {
+        match &self.config {
+            Some(config) => config.policy(policy, rule),
+            None => policy,
+        }
     }
 
     /// How a response's head is read.

@@ -25,11 +25,13 @@ pub enum Bypass {
     NoStore,
     /// Its key would be longer than a key may be.
     KeyTooLong,
+    /// The cache is off: nothing is said of it.
+    Disabled,
 }
 
 impl Bypass {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Method,
         Self::Policy,
         Self::Body,
@@ -39,6 +41,7 @@ impl Bypass {
         Self::Precondition,
         Self::NoStore,
         Self::KeyTooLong,
+        Self::Disabled,
     ];
 
     /// A word for logs and the Cache-Status field.
@@ -53,6 +56,7 @@ impl Bypass {
             Self::Precondition => "precondition",
             Self::NoStore => "no-store",
             Self::KeyTooLong => "key-too-long",
+            Self::Disabled => "disabled",
         }
     }
 }

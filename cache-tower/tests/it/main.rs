@@ -11,6 +11,7 @@
 mod adapter;
 mod bodies;
 mod collapse;
+mod environment;
 mod hit;
 mod models;
 mod peer;

@@ -16,6 +16,7 @@ mod background;
 mod cluster;
 mod coherence;
 mod crowds;
+mod environment;
 mod faults;
 mod fleet;
 mod http;

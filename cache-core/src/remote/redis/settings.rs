@@ -5,7 +5,10 @@ use super::{
     health::Observer,
     tls,
 };
-use crate::{Error, remote::Health};
+use crate::{
+    Error,
+    remote::{Connections, Health},
+};
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ProtocolVersion,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
@@ -238,6 +241,18 @@ impl RedisSettings {
         self
     }
 
+    /// As these say, where they say something; there are always as many connections as the lanes need.
+    pub(in crate::remote) fn connected_by(mut self, connections: &Connections) -> Self {
+        if let Some(prefix) = &connections.prefix {
+            self.prefix.clone_from(prefix);
+        }
+        self.lanes = connections.least.unwrap_or(self.lanes);
+        let needed = self.connections.max(self.lanes.saturating_add(2));
+        self.connections = connections.most.unwrap_or(needed);
+        self.connect = connections.timeout.unwrap_or(self.connect);
+        self
+    }
+
     pub(super) fn validate(&self) -> Result<(), Error> {
         let mut problems = Vec::new();
         for (name, text) in [("prefix", &self.prefix), ("client_name", &self.client_name)] {
@@ -352,6 +367,7 @@ impl fmt::Debug for RedisSettings {
             .field("prefix", &self.prefix)
             .field("lanes", &self.lanes)
             .field("connections", &self.connections)
+            .field("connect", &self.connect)
             .finish_non_exhaustive()
     }
 }

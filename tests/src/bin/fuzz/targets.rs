@@ -2,6 +2,7 @@
 //! one, and give it a row.
 
 mod conditions;
+mod config;
 mod dates;
 mod freshen;
 mod http;
@@ -52,6 +53,12 @@ pub(crate) const TARGETS: &[Target] = &[
         seeds: conditions::SEEDS,
         dictionary: conditions::WORDS,
         check: conditions::check,
+    },
+    Target {
+        name: "config",
+        seeds: config::SEEDS,
+        dictionary: config::WORDS,
+        check: config::check,
     },
     Target {
         name: "range",

@@ -1,0 +1,120 @@
+//! What may be shown of values: nobody's password.
+
+/// Scheme and host of a URL, and no more of it than can be no secret: where it is not certain what is
+/// the host, as with a password that holds a `/` or an `@`, the scheme alone.
+pub(crate) fn url(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return HIDDEN.to_owned();
+    };
+    if !is_scheme(scheme) {
+        return HIDDEN.to_owned();
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if behind.contains('@') || !host.split(',').all(is_host) {
+        return format!("{scheme}://{HIDDEN}");
+    }
+    format!("{scheme}://{host}")
+}
+
+/// What stands in place of what is not shown.
+const HIDDEN: &str = "(hidden)";
+
+/// Only schemes that have a meaning here: anything else may be a part of a secret.
+fn is_scheme(text: &str) -> bool {
+    let known = ["redis", "rediss", "valkey", "valkeys", "unix"];
+    let mut parts = text.split(['+', '-']);
+    let family = parts.next().is_some_and(|family| known.contains(&family));
+    family
+        && text.len() <= 32
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b"+-".contains(&b))
+}
+
+/// A name or an address, and a port that is a number.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port),
+        _ => (text, ""),
+    };
+    let is_bracketed = name.starts_with('[') && name.ends_with(']');
+    let in_name = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || b".-_".contains(&byte)
+            || (is_bracketed && b"[]:%".contains(&byte))
+    };
+    !name.is_empty() && name.bytes().all(in_name) && port.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A wrong value, as an error may show it: not what looks like a URL or an address with a password,
+/// nothing that is not printed plainly, and no more than says what it was.
+pub(crate) fn value(text: &str) -> String {
+    const MOST: usize = 48;
+    if is_suspect(text) {
+        return url(text);
+    }
+    let mut shown: String = text
+        .chars()
+        .take(MOST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Whether it looks like a URL, or an address with a password.
+pub(crate) fn is_suspect(text: &str) -> bool {
+    text.contains("://") || text.contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sec_01_a_url_is_shown_by_scheme_and_host_only() {
+        for (text, shown) in [
+            (
+                "redis://cache.internal:6379/0",
+                "redis://cache.internal:6379",
+            ),
+            ("redis://:canary@localhost", "redis://localhost"),
+            (
+                "rediss://user:canary@[::1]:6380/2?x=canary",
+                "rediss://[::1]:6380",
+            ),
+            (
+                "redis+cluster://a:canary@h1:7000,h2:7001",
+                "redis+cluster://h1:7000,h2:7001",
+            ),
+            // Whose are the slashes and the signs here?
+            ("redis://user:can/ary@host", "redis://(hidden)"),
+            ("redis://user:can#ary@host", "redis://(hidden)"),
+            ("redis://user:can@ary@host", "redis://host"),
+            ("redis://host/0?auth=canary@x", "redis://(hidden)"),
+            ("redis://user:canary", "redis://(hidden)"),
+            ("redis://", "redis://(hidden)"),
+            ("unix:///run/redis.sock?pass=canary", "unix://(hidden)"),
+            ("canary", "(hidden)"),
+            ("canary://host", "(hidden)"),
+            ("user:canary@host", "(hidden)"),
+        ] {
+            assert_eq!(url(text), shown, "{text}");
+            assert!(!url(text).contains("canary"), "{text}");
+        }
+    }
+
+    #[test]
+    fn sec_01_a_wrong_value_is_shown_unless_it_may_hold_a_secret() {
+        assert_eq!(value("banana"), "banana");
+        assert_eq!(value("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(value("redis://:canary@host/0"), "redis://host");
+        assert_eq!(value("user:canary@host"), "(hidden)");
+        let long = "é".repeat(1000);
+        assert_eq!(value(&long).chars().count(), 49);
+    }
+}
