@@ -12,11 +12,12 @@ use actix_web::{
     body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse},
 };
-use cache_tower::adapter::{Asked, Begin, Drive, Engine, FillJob, Reply};
+use cache_tower::adapter::{Asked, Begin, Drive, Engine, FillJob, OBSERVED, Reply};
 use http::{Extensions, HeaderName};
 use std::{
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::pin,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -111,6 +112,7 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
     let fields = convert::fields_that(request.headers(), |name| engine.decides_by(name));
     let others = |names: &[HeaderName]| convert::fields_of(request.headers(), names);
     let none = Extensions::new();
+    let route = OBSERVED.then(|| request.match_pattern()).flatten();
     let extensions = request.extensions();
     let marks = extensions.get::<Marks>();
     Some(engine.begin(Asked {
@@ -120,6 +122,7 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
         others: &others,
         extensions: marks.map_or(&none, |marks| &marks.0),
         has_body,
+        route: route.as_deref().unwrap_or_default(),
     }))
 }
 
@@ -132,11 +135,12 @@ async fn pass<S, B>(
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
 {
-    let forwarded = async {
+    let mut forwarded = pin!(async {
         poll_fn(|cx| inner.poll_ready(cx)).await?;
         inner.call(request).await
-    };
-    let response = forwarded.await.inspect_err(|_| passed.failed())?;
+    });
+    let forwarded = poll_fn(|cx| passed.enter(|| forwarded.as_mut().poll(cx))).await;
+    let response = forwarded.inspect_err(|_| passed.failed())?;
     passed.invalidate_shared(&response).await;
     Ok(passed.finished(response))
 }

@@ -26,6 +26,10 @@ impl Routing for AxumRouting {
             .get::<MatchedPath>()
             .map_or_else(Vec::new, |route| parameters(route.as_str(), uri.path()))
     }
+
+    fn route(extensions: &Extensions) -> Option<&str> {
+        extensions.get::<MatchedPath>().map(MatchedPath::as_str)
+    }
 }
 
 /// The parameters of `route` in `path`; those whose value is not UTF-8 are left out.

@@ -26,6 +26,7 @@ pub struct StoreBuilder {
     schema: u64,
     naming: Option<Naming>,
     scope: String,
+    name: String,
 }
 
 impl Default for StoreBuilder {
@@ -49,6 +50,7 @@ impl StoreBuilder {
             schema: 0,
             naming: None,
             scope: String::new(),
+            name: "cache".to_owned(),
         }
     }
 
@@ -122,6 +124,12 @@ impl StoreBuilder {
         self
     }
 
+    /// What the store is called in metrics and spans. Default: `cache`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Makes the hashes of all keys equal, to test that keys are told apart without them.
     #[cfg(any(test, feature = "test-util"))]
     pub fn colliding_hashes(mut self) -> Self {
@@ -164,8 +172,8 @@ impl StoreBuilder {
         });
         let permits = Permits::new(self.max_refreshes);
         Ok(Store::new(
-            self.capacity,
-            largest,
+            self.name.into(),
+            (self.capacity, largest),
             &hashing,
             permits,
             self.clock,

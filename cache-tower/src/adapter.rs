@@ -56,7 +56,13 @@ pub struct Asked<'a> {
     pub extensions: &'a Extensions,
     /// Whether there is a body, or may be.
     pub has_body: bool,
+    /// The template of the matched route, as it is written in code, for metrics and spans; empty where it is
+    /// not known. Only asked for where [`OBSERVED`].
+    pub route: &'a str,
 }
+
+/// Whether this build tells anybody of routes: with the features `metrics` or `tracing`.
+pub const OBSERVED: bool = cfg!(any(feature = "metrics", feature = "tracing"));
 
 /// Which way a request takes.
 #[derive(Debug)]
@@ -97,6 +103,7 @@ impl Engine {
             others: Some(asked.others),
             extensions: asked.extensions,
             has_body: asked.has_body,
+            route: asked.route,
         };
         match engine::begin(&self.shared, &self.policy, asked) {
             engine::Begin::Bypass(passage) => Begin::Bypass(Passage(passage)),
@@ -132,7 +139,7 @@ impl Engine {
         Ok(match reply {
             engine::Reply::Stored(answer) => Reply::Answer(Answer::stored(answer)),
             engine::Reply::Refused(refusal) => Reply::Answer(Answer::refused(refusal)),
-            engine::Reply::Origin(response, job) => Reply::Origin(response, job.map(FillJob)),
+            engine::Reply::Origin(response, _, job) => Reply::Origin(response, job.map(FillJob)),
         })
     }
 
@@ -170,6 +177,11 @@ impl Passage {
     /// long.
     pub async fn invalidate_shared(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.0.invalidate_shared(status, headers).await;
+    }
+
+    /// Runs what belongs to the request, as a poll of its future, within its span.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.0.enter(f)
     }
 
     /// The service failed to answer: nothing is out of date.
@@ -281,7 +293,6 @@ impl fmt::Debug for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asked")
             .field("method", &self.method)
-            .field("uri", &self.uri)
             .finish_non_exhaustive()
     }
 }

@@ -27,6 +27,13 @@ pub trait Routing: Framework {
     /// The parameters of the matched route, decoded as the handler sees them. `uri` is the one the
     /// client sent. Only asked for when a response may be stored.
     fn parameters(uri: &Uri, extensions: &Extensions) -> Vec<(Box<str>, String)>;
+
+    /// The template of the matched route, as it is written in code: for metrics and spans, which must never
+    /// have the path itself. Default: none.
+    fn route(extensions: &Extensions) -> Option<&str> {
+        let _ = extensions;
+        None
+    }
 }
 
 /// No framework: the request's URI is the client's, and routes have no parameters.

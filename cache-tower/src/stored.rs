@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use cache_core::{Entry, Event, Freshness, Key, Store, clock::Moment};
+use cache_core::{Entry, Freshness, Key, Store, clock::Moment, observe::Tier};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use std::{
     any::Any,
@@ -399,7 +399,11 @@ impl Answer {
             entry,
             shape,
             age: candidate.age,
-            decision: Decision::Hit { ttl, ground },
+            decision: Decision::Hit {
+                ttl,
+                ground,
+                tier: Tier::Memory,
+            },
             is_head,
             within: None,
         })
@@ -450,15 +454,17 @@ impl Answer {
         })
     }
 
-    /// How a request that is answered so is counted.
-    pub(crate) fn event(&self) -> Event {
-        match self.decision {
-            Decision::Hit {
-                ground: Ground::Fresh,
-                ..
-            } => Event::Hit,
-            _ => Event::Stale,
+    /// What is decided by it.
+    pub(crate) fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// The same, where it is the remote tier that had it.
+    pub(crate) fn found_there(mut self) -> Self {
+        if let Decision::Hit { tier, .. } = &mut self.decision {
+            *tier = Tier::Remote;
         }
+        self
     }
 
     /// The same, for an outer layer of the cache `store`.

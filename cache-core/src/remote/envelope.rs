@@ -86,6 +86,19 @@ pub enum Odd {
     OtherKey,
 }
 
+impl Odd {
+    /// Its word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Foreign => "foreign",
+            Self::Format => "format",
+            Self::Schema => "schema",
+            Self::Damaged => "damaged",
+            Self::OtherKey => "other-key",
+        }
+    }
+}
+
 impl fmt::Display for Odd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -177,6 +177,18 @@ pub enum Failure {
     TooLarge,
 }
 
+impl Failure {
+    /// Its word in metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Late => "late",
+            Self::Refused(_) => "refused",
+            Self::TooLarge => "too-large",
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -225,6 +225,7 @@ impl Tier {
         } = parts;
         let coherence = Arc::new(Coherence::new(
             settings.max_staleness,
+            Arc::clone(counters),
             Arc::clone(clock),
             Arc::clone(groups),
             scope.clone(),
@@ -598,11 +599,11 @@ impl Tier {
     }
 
     pub(crate) fn count_commit(&self, committed: &Result<bool, Failure>) {
-        self.counters.record(match committed {
-            Ok(true) => Event::RemoteStored,
-            Ok(false) => Event::RemoteRefused,
-            Err(_) => Event::RemoteFailed,
-        });
+        match committed {
+            Ok(true) => self.counters.record(Event::RemoteStored),
+            Ok(false) => self.counters.record(Event::RemoteRefused),
+            Err(failure) => self.counters.failed_there(failure),
+        }
     }
 
     pub(crate) fn stats(&self) -> RemoteStats {
@@ -626,8 +627,8 @@ impl Tier {
     ) -> Option<Held> {
         let envelope = match Envelope::open(&found.bytes, key, self.schema) {
             Ok(envelope) => envelope,
-            Err(_) => {
-                self.counters.record(Event::RemoteOdd);
+            Err(odd) => {
+                self.counters.odd(key, odd);
                 return None;
             }
         };
@@ -696,7 +697,7 @@ impl Tier {
 
     fn counted<T>(&self, result: Result<T, Failure>) -> Option<T> {
         result
-            .inspect_err(|_| self.counters.record(Event::RemoteFailed))
+            .inspect_err(|failure| self.counters.failed_there(failure))
             .ok()
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cache_core::{
-    BoxError, Error, Event,
+    BoxError, Error,
     store::{FlightKey, Lead, Outcome},
 };
 use http_body::{Body, Frame};
@@ -263,8 +263,10 @@ where
 
     fn failed(&mut self, error: BoxError) {
         self.leave(Rest::Error(error));
-        self.shared.store.record(Event::LoadFailed);
         let failure = Error::load("the response ended early");
+        self.shared
+            .store
+            .load_failed(self.keep.key.as_bytes(), &failure);
         if self.keep.renews && self.lead.is_some() {
             let life = self.policy.life();
             self.shared

@@ -24,7 +24,7 @@ use crate::{
     stored::{Answer, Stored, candidate},
 };
 use cache_core::{
-    Entry, Error, Event, Key,
+    Entry, Error, Key,
     clock::Moment,
     remote::{Budget, Held, Lease, Leasing},
     store::{Lead, Ticket},
@@ -225,7 +225,6 @@ pub(super) async fn consult(
             }
             Leasing::Found(held) => seen = search.found(seen, held).await,
             Leasing::Failed { error, left } => {
-                shared.store.record(Event::RemoteCollapsed);
                 shared
                     .store
                     .pause_for(&search.plan.key, error.clone(), left);
@@ -331,7 +330,7 @@ impl<'a> Search<'a> {
             return is_ours.then_some(entry);
         }
         let Some(stored) = codec::decode(held.body()?.clone(), &Owner::new(policy, depth)) else {
-            store.record(Event::RemoteOdd);
+            store.undecodable(key.as_bytes());
             return None;
         };
         let size = match &stored {
@@ -383,7 +382,6 @@ impl<'a> Search<'a> {
         let shape = self.shape(entry)?;
         let is_fresh = ground == Ground::Fresh;
         let answer = if waited && is_fresh {
-            self.shared.store.record(Event::RemoteCollapsed);
             Answer::collapsed(Arc::clone(entry), shape, now, self.plan.why)
         } else {
             let is_head = self.plan.facts.method == MethodClass::Head;

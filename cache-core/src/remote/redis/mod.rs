@@ -32,6 +32,7 @@ pub use settings::RedisSettings;
 
 use crate::{
     Error,
+    observe::tell,
     policy::LONGEST,
     remote::{
         Ask, Failure, Found, Health, Leased, Remote, ServerTime, State, Token, Value, Watcher, Work,
@@ -366,15 +367,15 @@ impl Inner {
     /// Tells the observer what is new; the same trouble again once a minute at most.
     fn tell_health(&self, mut status: MutexGuard<'_, Status>) {
         const AGAIN: Duration = Duration::from_secs(60);
-        let Some(observer) = &self.settings.observer else {
-            return;
-        };
         let (health, now) = (status.health(), timer::now());
         let is_news = |(told, at): &(Health, Instant)| *told != health || now >= *at + AGAIN;
         if status.told.as_ref().is_none_or(is_news) {
             status.told = Some((health.clone(), now));
             drop(status);
-            observer(&health);
+            tell::health(&health);
+            if let Some(observer) = &self.settings.observer {
+                observer(&health);
+            }
         }
     }
 
