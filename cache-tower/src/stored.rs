@@ -19,6 +19,7 @@ use cache_core::{Entry, Freshness, Key, Store, clock::Moment, observe::Tier};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use std::{
     any::Any,
+    fmt,
     sync::{
         Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -556,7 +557,6 @@ impl Answer {
 }
 
 /// An answer that is nothing but what is stored, with two fields written anew.
-#[derive(Debug)]
 pub struct Plain<'a, H, B> {
     /// The status of the response.
     pub status: StatusCode,
@@ -570,6 +570,17 @@ pub struct Plain<'a, H, B> {
     pub extensions: Extensions,
     /// The body.
     pub body: ResponseBody<B>,
+}
+
+/// Without what may not reach a log.
+impl<H, B> fmt::Debug for Plain<'_, H, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plain")
+            .field("status", &self.status)
+            .field("age", &self.age)
+            .field("cache_status", &self.cache_status)
+            .finish_non_exhaustive()
+    }
 }
 
 fn ttl(freshness: Freshness) -> Ttl {
