@@ -60,6 +60,8 @@
 //!
 //! | Feature | Default | What it adds |
 //! |---|---|---|
+//! | `metrics` | no | what the cache does, told to a recorder of the `metrics` facade ([guide](cache_core::observe::guide)) |
+//! | `tracing` | no | a span for each request, and what goes wrong as events ([guide](cache_core::observe::guide)) |
 //! | `redis` | no | the [remote tier](adapter::HttpCacheBuilder::remote) in Redis or Valkey |
 //! | `test-util` | no | a clock and a random source that tests control |
 

@@ -6,7 +6,6 @@
 //!
 //! What there is to be seen, and how to read it: [the guide](guide).
 
-#[cfg(doc)]
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 

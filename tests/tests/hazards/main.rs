@@ -32,6 +32,7 @@ mod memory;
 mod methods;
 mod ranges;
 mod routes;
+mod secrets;
 mod sharing;
 mod sockets;
 mod status;
