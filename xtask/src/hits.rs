@@ -9,9 +9,8 @@ use crate::report::Report;
 /// A hit may take so much more with metrics, and with spans for which there is no subscriber.
 const GOAL: f64 = 1.10;
 
-/// So many hits are counted, after some while memory comes to rest.
+/// So many requests are counted.
 const COUNTED: u64 = 500;
-const BEFORE: u64 = 200;
 
 /// Each set of features beside none.
 pub(crate) fn measure() -> Report {
@@ -45,16 +44,14 @@ fn per_hit(features: &str) -> Result<f64, String> {
     Ok(per_request("hit")? - per_request("ask")?)
 }
 
+/// The instructions of one request: of those that the program sends once it has begun.
 fn per_request(what: &str) -> Result<f64, String> {
-    let some = instructions(what, BEFORE)?;
-    let more = instructions(what, BEFORE + COUNTED)?;
-    Ok((more - some) / COUNTED as f64)
-}
-
-fn instructions(what: &str, count: u64) -> Result<f64, String> {
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
     let program = format!("{target}/release/hits");
-    let mut valgrind: Command = command("valgrind", &["--tool=callgrind"]);
+    let mut valgrind: Command = command(
+        "valgrind",
+        &["--tool=callgrind", "--toggle-collect=*hits*counted*"],
+    );
     let output = valgrind
         .args([
             "--callgrind-out-file=/dev/null",
@@ -67,8 +64,9 @@ fn instructions(what: &str, count: u64) -> Result<f64, String> {
         .map_err(|error| format!("valgrind, which counts, does not start: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     let collected = said.lines().find_map(|line| line.split_once("Collected :"));
-    let count = collected.and_then(|(_, count)| count.trim().parse().ok());
+    let count = collected.and_then(|(_, count)| count.trim().parse::<f64>().ok());
     count
-        .filter(|_| output.status.success())
+        .filter(|count| output.status.success() && *count > 0.0)
+        .map(|count| count / COUNTED as f64)
         .ok_or_else(|| format!("callgrind counted nothing: {said}"))
 }
