@@ -35,6 +35,11 @@ impl Came {
         self.0
     }
 
+    /// Has the gauges set, now and then.
+    pub(super) fn measure(self, store: &Store<Stored>) {
+        store.measure_if_due(self.0);
+    }
+
     fn took(self, store: &Store<Stored>) -> Option<Duration> {
         Some(store.now().since(self.0))
     }
@@ -51,6 +56,9 @@ impl Came {
     pub(super) fn moment(self, store: &Store<Stored>) -> Moment {
         store.now()
     }
+
+    #[allow(clippy::unused_self, reason = "it knows none")]
+    pub(super) fn measure(self, _: &Store<Stored>) {}
 
     #[allow(clippy::unused_self, reason = "it knows none")]
     fn took(self, _: &Store<Stored>) -> Option<Duration> {

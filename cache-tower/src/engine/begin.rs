@@ -226,7 +226,7 @@ impl Search<'_> {
         let store = &self.shared.store;
         let span = Span::of(store.name(), self.asked.route);
         account::settle(store, decision, self.asked.route, self.came, &span);
-        store.measure_if_due(self.came.moment(store));
+        self.came.measure(store);
     }
 
     /// It is under way, and will end so unless it is decided otherwise.
