@@ -112,7 +112,11 @@ where
                     Kind::Forwarded { forwarded, passed }
                 }
                 KindProj::Forwarded { forwarded, passed } => {
-                    return Poll::Ready(match ready!(forwarded.poll(cx)) {
+                    let polled = match passed {
+                        Some(known) => known.enter(|| forwarded.poll(cx)),
+                        None => forwarded.poll(cx),
+                    };
+                    return Poll::Ready(match ready!(polled) {
                         Err(error) => Err(failed(passed, error)),
                         Ok(response) => Ok(finished(passed, response)),
                     });
@@ -149,6 +153,11 @@ fn finished<B>(
 impl Passed {
     pub(crate) fn new(passage: Passage, engine: Engine) -> Self {
         Self { passage, engine }
+    }
+
+    /// Runs what belongs to the request, within its span.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.passage.enter(f)
     }
 
     pub(crate) fn failed(&mut self) {

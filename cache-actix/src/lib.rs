@@ -102,6 +102,8 @@
 //! |---|---|---|
 //! | `json` | yes | a JSON codec for typed caches ([`typed`]) |
 //! | `bincode` | no | a bincode 2 codec for typed caches; no longer maintained (RUSTSEC-2025-0141) |
+//! | `metrics` | no | what the cache does, told to a recorder of the `metrics` facade ([guide](cache_core::observe::guide)) |
+//! | `tracing` | no | a span for each request, and what goes wrong as events ([guide](cache_core::observe::guide)) |
 //! | `redis` | no | the [`remote`] tier in Redis or Valkey |
 //! | `redis-cluster` | no | the same in a cluster |
 //! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |

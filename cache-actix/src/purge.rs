@@ -30,11 +30,20 @@ use std::{
 /// update and its purge leaves what it would have purged. (The URI of its own request is invalidated
 /// all the same.) Where that matters, run both to their end in a task of their own:
 /// `actix_web::rt::spawn(async move { save(id).await; purge.group("…").await }).await`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Purge {
     purger: Purger,
     request: Uri,
     headers: HeaderMap,
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for Purge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Purge")
+            .field("purger", &self.purger)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Purge {

@@ -12,11 +12,12 @@ use actix_web::{
     body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse},
 };
-use cache_tower::adapter::{Asked, Begin, Drive, Engine, FillJob, Reply};
+use cache_tower::adapter::{Asked, Begin, Drive, Engine, FillJob, OBSERVED, Reply};
 use http::{Extensions, HeaderName};
 use std::{
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::pin,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -113,7 +114,7 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
     let none = Extensions::new();
     let extensions = request.extensions();
     let marks = extensions.get::<Marks>();
-    let asks = engine.asks_for_route();
+    let asks = OBSERVED || engine.asks_for_route();
     let route = asks.then(|| request.match_pattern()).flatten();
     Some(engine.begin(Asked {
         method: &convert::method(request.method())?,
@@ -135,11 +136,12 @@ async fn pass<S, B>(
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
 {
-    let forwarded = async {
+    let mut forwarded = pin!(async {
         poll_fn(|cx| inner.poll_ready(cx)).await?;
         inner.call(request).await
-    };
-    let response = forwarded.await.inspect_err(|_| passed.failed())?;
+    });
+    let forwarded = poll_fn(|cx| passed.enter(|| forwarded.as_mut().poll(cx))).await;
+    let response = forwarded.inspect_err(|_| passed.failed())?;
     passed.invalidate_shared(&response).await;
     Ok(passed.finished(response))
 }

@@ -42,11 +42,20 @@ use std::{convert::Infallible, fmt};
 ///     tokio::spawn(update).await.expect("the update does not panic");
 /// }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Purge {
     purger: Purger,
     request: Uri,
     host: Option<HeaderValue>,
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for Purge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Purge")
+            .field("purger", &self.purger)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Purge {

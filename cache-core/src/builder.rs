@@ -29,6 +29,7 @@ pub struct StoreBuilder {
     scope: String,
     has_memory: bool,
     config: Option<Config>,
+    name: String,
 }
 
 impl Default for StoreBuilder {
@@ -54,6 +55,7 @@ impl StoreBuilder {
             scope: String::new(),
             has_memory: true,
             config: None,
+            name: "cache".to_owned(),
         }
     }
 
@@ -141,6 +143,12 @@ impl StoreBuilder {
         self
     }
 
+    /// What the store is called in metrics and spans. Default: `cache`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Makes the hashes of all keys equal, to test that keys are told apart without them.
     #[cfg(any(test, feature = "test-util"))]
     pub fn colliding_hashes(mut self) -> Self {
@@ -213,8 +221,8 @@ impl StoreBuilder {
         });
         let permits = Permits::new(self.max_refreshes);
         Ok(Store::new(
-            self.has_memory.then_some(self.capacity),
-            largest,
+            self.name.into(),
+            (self.has_memory.then_some(self.capacity), largest),
             &hashing,
             permits,
             self.clock,

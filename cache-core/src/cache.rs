@@ -1,11 +1,12 @@
 //! The typed cache.
 
 use crate::{
-    BoxError, Codec, Config, Error, Pattern, Policy, StoreBuilder,
+    BoxError, Codec, Config, Error, Pattern, Policy, StoreBuilder, call,
     clock::{Clock, Random},
     entry::{Cached, Entry, Freshness},
     event::{Event, Stats},
     key::{CacheKey, Key, Namespace, scratch},
+    observe::Source,
     policy::Life,
     remote::{Held, IntoRemote, RemoteSettings, RemoteStats, Shared},
     store::{Store, Ticket},
@@ -127,7 +128,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 Freshness::Stale { .. } | Freshness::Dead => (Event::Miss, None),
             },
         };
-        self.store.record(event);
+        call::settled(&self.store, event, now);
         found.and_then(|entry| Cached::new(entry, now))
     }
 
@@ -306,12 +307,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// With a remote tier this reaches all processes: their memory within milliseconds while they are
     /// told of changes, and within [`max_staleness`](RemoteSettings::max_staleness) otherwise.
     pub async fn invalidate<K: CacheKey + ?Sized>(&self, key: &K) -> bool {
+        self.store.invalidated(Source::Local);
         let key = self.key(key);
         self.store.invalidate_shared(&[key.as_bytes()]).await > 0
     }
 
     /// As [`invalidate`](Self::invalidate), of many keys in one round trip; says how many there were.
     pub async fn invalidate_many<K: CacheKey>(&self, keys: &[K]) -> u64 {
+        self.store.invalidated(Source::Local);
         let keys: Vec<Key> = keys.iter().map(|key| self.key(key)).collect();
         let keys: Vec<&[u8]> = keys.iter().map(Key::as_bytes).collect();
         self.store.invalidate_shared(&keys).await
@@ -320,6 +323,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Makes every entry of the group invalid, in one step however many there are. What a load under
     /// way brings into the group is invalid too, and not for who asks from now on.
     pub async fn invalidate_group(&self, name: &str) {
+        self.store.invalidated(Source::Local);
         self.store.invalidate_group_shared(name).await;
     }
 
@@ -331,6 +335,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// [`is_config`](Error::is_config) for a malformed [`Pattern`].
     pub async fn invalidate_pattern(&self, pattern: &str) -> Result<usize, Error> {
         let pattern = Pattern::new(pattern)?;
+        self.store.invalidated(Source::Local);
         let namespace = self.shape.namespace.as_bytes();
         Ok(self
             .store
@@ -341,6 +346,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Removes every entry. A load that is under way can no longer store its result. Time is
     /// proportional to all entries.
     pub async fn clear(&self) {
+        self.store.invalidated(Source::Local);
         let all = Pattern::new("*").expect("a star is a pattern");
         let namespace = self.shape.namespace.as_bytes();
         self.store.invalidate_pattern_shared(namespace, &all).await;
@@ -373,6 +379,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The counts so far, and what is held now.
     pub fn stats(&self) -> Stats {
         self.store.stats()
+    }
+
+    /// Sets the gauges of the metrics to what is so now. Calls do so about once a second; whoever is about to
+    /// read the metrics may do so just before. Without the feature `metrics` nothing is done.
+    pub fn measure(&self) {
+        self.store.measure();
     }
 
     /// How the remote tier is; `None` where there is none.
@@ -414,7 +426,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return Some(entry);
         }
         let value = match held.body() {
-            Some(body) => Some(self.decode(body)?),
+            Some(body) => Some(self.decode(key, body)?),
             None => None,
         };
         let size = held.body().map_or(0, Bytes::len);
@@ -425,13 +437,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Some(entry)
     }
 
-    fn decode(&self, body: &[u8]) -> Option<V> {
+    fn decode(&self, key: &Key, body: &[u8]) -> Option<V> {
         let Sizes::Encoded(codec) = &self.shape.sizes else {
             return None;
         };
         let decoded = codec.decode(body);
         if decoded.is_err() {
-            self.store.record(Event::RemoteOdd);
+            self.store.undecodable(key.as_bytes());
         }
         decoded.ok()
     }
@@ -491,11 +503,11 @@ impl<V> Clone for Cache<V> {
     }
 }
 
+/// Without its policy, whose groups may name whom they are about.
 impl<V> fmt::Debug for Cache<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
             .field("store", &self.store)
-            .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
 }
@@ -696,7 +708,11 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             Sizes::Encoded(codec) => format!("{} {codec:?}", std::any::type_name::<V>()),
         });
         let namespace = Namespace::new(&self.name);
-        let memory = self.memory.schema(&schema).group_scope(namespace.scope());
+        let memory = self
+            .memory
+            .schema(&schema)
+            .group_scope(namespace.scope())
+            .name(self.name.as_str());
         let store: Store<V> = memory.build()?;
         if store.has_remote() && matches!(self.sizes, Sizes::Weighed(_)) {
             return Err(Error::config(

@@ -1,8 +1,21 @@
 //! What happens in a cache, counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "metrics")]
+use crate::observe::Meters;
+use crate::{
+    observe::{Source, Tier, tell},
+    remote::{Failure, Odd},
+};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-/// One thing that happened. Each request is counted as exactly one of the first four.
+/// One thing that happened. Each request is counted as exactly one of the first four: as it looks when it
+/// comes, and at its end as it turned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -46,16 +59,86 @@ pub enum Event {
 
 const EVENTS: usize = Event::RemoteCollapsed as usize + 1;
 
-#[derive(Debug, Default)]
-pub(crate) struct Counters([AtomicU64; EVENTS]);
+/// The counts of one cache, and who is told of them.
+pub(crate) struct Counters {
+    counts: [AtomicU64; EVENTS],
+    cache: Arc<str>,
+    #[cfg(feature = "metrics")]
+    pub(crate) meters: Meters,
+}
 
 impl Counters {
-    pub(crate) fn record(&self, event: Event) {
-        self.counter(event).fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn new(cache: Arc<str>) -> Self {
+        Self {
+            counts: [const { AtomicU64::new(0) }; EVENTS],
+            #[cfg(feature = "metrics")]
+            meters: Meters::new(&cache),
+            cache,
+        }
     }
 
+    /// The name of the cache.
+    pub(crate) fn cache(&self) -> &str {
+        &self.cache
+    }
+
+    #[inline]
+    pub(crate) fn record(&self, event: Event) {
+        self.add(event, 1);
+    }
+
+    #[inline]
     pub(crate) fn add(&self, event: Event, count: u64) {
         self.counter(event).fetch_add(count, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.meters.event(event, count);
+    }
+
+    /// Something was invalidated because `source` wanted it; how much is counted where it is done.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(unused_variables, clippy::unused_self, reason = "nobody is told")
+    )]
+    pub(crate) fn invalidated(&self, source: Source) {
+        #[cfg(feature = "metrics")]
+        self.meters.invalidated(source);
+    }
+
+    /// Counts that something went wrong, by a word of few.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(unused_variables, clippy::unused_self, reason = "nobody is told")
+    )]
+    pub(crate) fn error(&self, tier: Tier, reason: &'static str) {
+        #[cfg(feature = "metrics")]
+        self.meters.error(tier, reason);
+    }
+
+    /// Bytes in the remote tier are no entry of `key`.
+    pub(crate) fn odd(&self, key: &[u8], odd: Odd) {
+        self.record(Event::RemoteOdd);
+        self.error(Tier::Remote, odd.as_str());
+        tell::odd(&self.cache, key, odd);
+    }
+
+    /// A value in the remote tier has no meaning to its codec.
+    pub(crate) fn undecodable(&self, key: &[u8]) {
+        self.record(Event::RemoteOdd);
+        self.error(Tier::Remote, "undecodable");
+        tell::undecodable(&self.cache, key);
+    }
+
+    /// An operation of the remote tier came to nothing.
+    pub(crate) fn failed_there(&self, failure: &Failure) {
+        self.record(Event::RemoteFailed);
+        self.error(Tier::Remote, failure.as_str());
+        tell::failed_there(&self.cache, failure);
+    }
+
+    /// What was loaded of `key` came too late.
+    pub(crate) fn refused(&self, key: &[u8]) {
+        self.record(Event::Refused);
+        tell::refused(&self.cache, key);
     }
 
     pub(crate) fn retract(&self, event: Event) {
@@ -67,20 +150,29 @@ impl Counters {
     }
 
     fn counter(&self, event: Event) -> &AtomicU64 {
-        self.0
+        self.counts
             .get(event as usize)
             .expect("there is a counter for every event")
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters")
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
     }
 }
 
 /// Counts since the cache was made, and what it holds now.
 ///
 /// The counts are read one after another while the cache goes on, so between them they may differ by
-/// what happened meanwhile.
+/// what happened meanwhile. Requests under way count as what they were when they came: as misses, for
+/// those who wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests answered from a fresh entry.
+    /// Requests answered from a fresh entry, of memory or of the remote tier.
     pub hits: u64,
     /// Requests answered from a stale one.
     pub stale: u64,
@@ -102,9 +194,9 @@ pub struct Stats {
     pub invalidations: u64,
     /// Entries evicted for space, and values too heavy to be kept.
     pub evictions: u64,
-    /// Misses of memory that the remote tier answered.
+    /// Look-ups in the remote tier that found something usable.
     pub remote_hits: u64,
-    /// Those it did not.
+    /// Those that did not.
     pub remote_misses: u64,
     /// Stored bytes that were not an entry of their key, or damaged, or of another schema or format.
     pub remote_odd: u64,
@@ -148,5 +240,45 @@ impl Stats {
             remote_collapsed: count(Event::RemoteCollapsed),
             ..Self::default()
         }
+    }
+}
+
+/// One line: requests and how they ended, loads, what is held.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let requests = self.hits + self.stale + self.misses + self.bypasses;
+        write!(
+            f,
+            "{requests} requests: {} hits, {} stale, {} misses ({} collapsed), {} bypasses; {} loads, {} failed; {} entries, {} bytes",
+            self.hits,
+            self.stale,
+            self.misses,
+            self.collapsed + self.remote_collapsed,
+            self.bypasses,
+            self.loads,
+            self.load_failures,
+            self.entries,
+            self.bytes,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stats_read_as_a_line() {
+        let stats = Stats {
+            hits: 3,
+            misses: 2,
+            collapsed: 1,
+            loads: 1,
+            ..Stats::default()
+        };
+        assert_eq!(
+            stats.to_string(),
+            "5 requests: 3 hits, 0 stale, 2 misses (1 collapsed), 0 bypasses; 1 loads, 0 failed; 0 entries, 0 bytes"
+        );
     }
 }

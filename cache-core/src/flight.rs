@@ -47,6 +47,8 @@ struct Flight<T> {
     /// Who comes after an invalidation must not join a load that began before it; who came before
     /// may join one that began after.
     generation: u64,
+    #[cfg(feature = "metrics")]
+    began: Instant,
     state: Mutex<State<T>>,
 }
 
@@ -114,7 +116,7 @@ impl<K: Hash + Eq + Clone, T: Shared, S: BuildHasher + Clone> Flights<K, T, S> {
                 }
             }
         };
-        let flight = Arc::new(Flight::new(generation, deadline));
+        let flight = Arc::new(Flight::new(generation, now, deadline));
         vacant.insert_entry(Arc::clone(&flight));
         Join::Lead(Lead::new(table, key, &flight, 0))
     }
@@ -131,6 +133,16 @@ impl<K: Hash + Eq + Clone, T: Shared, S: BuildHasher + Clone> Flights<K, T, S> {
             Join::Lead(lead) => Some(lead),
             Join::Follow(_) | Join::Known(_) => None,
         }
+    }
+
+    /// When the flight began that is under way for the longest.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let began = |table: &Arc<Table<K, T, S>>| {
+            let flights = lock(table);
+            flights.values().map(|flight| flight.began).min()
+        };
+        self.tables.iter().filter_map(began).min()
     }
 
     /// The flights under way.
@@ -153,7 +165,11 @@ enum Entered<T> {
 }
 
 impl<T: Shared> Flight<T> {
-    fn new(generation: u64, deadline: Instant) -> Self {
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(unused_variables, reason = "nobody asks how old it is")
+    )]
+    fn new(generation: u64, now: Instant, deadline: Instant) -> Self {
         let state = State {
             phase: Phase::Loading,
             turn: 0,
@@ -165,6 +181,8 @@ impl<T: Shared> Flight<T> {
         };
         Self {
             generation,
+            #[cfg(feature = "metrics")]
+            began: now,
             state: Mutex::new(state),
         }
     }

@@ -51,9 +51,17 @@ impl fmt::Debug for Key {
 }
 
 /// Collects the parts of one key.
-#[derive(Debug)]
 pub struct KeyWriter<'a> {
     bytes: &'a mut Vec<u8>,
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for KeyWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyWriter")
+            .field("length", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl KeyWriter<'_> {

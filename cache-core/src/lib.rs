@@ -43,6 +43,8 @@
 //! |---|---|---|
 //! | `json` | yes | [`Json`], a codec on serde_json |
 //! | `bincode` | no | `Bincode`, a codec on bincode 2, which is no longer maintained (RUSTSEC-2025-0141) |
+//! | `metrics` | no | what a cache does, told to a recorder of the `metrics` facade ([`observe`]) |
+//! | `tracing` | no | what goes wrong, and how calls end, told to a subscriber of `tracing` ([`observe`]) |
 //! | `redis` | no | [`remote::Redis`](remote), the remote tier in Redis 6.2 or later, or Valkey |
 //! | `redis-cluster` | no | the same in a cluster |
 //! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
@@ -66,6 +68,7 @@
 
 mod builder;
 mod cache;
+mod call;
 pub mod clock;
 mod codec;
 pub mod config;
@@ -78,6 +81,7 @@ mod group;
 pub mod key;
 mod load;
 mod memory;
+pub mod observe;
 mod pattern;
 mod pause;
 mod permit;

@@ -2,9 +2,12 @@
 
 use crate::{
     BoxError, Cache, Error,
+    call::{Call, settled},
+    clock::Moment,
     entry::{Entry, Freshness},
     event::Event,
     key::Key,
+    observe::{Loaded as Ended, Trail},
     policy::Life,
     remote::{Budget, Failures, Lease, Leasing, tier::HEARD},
     spawn::spawn,
@@ -67,10 +70,23 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return self.pass(&key, load).await;
         }
         let key = FlightKey { key, lane: None };
-        match self.find(&key) {
-            Found::Use(entry) => Ok(entry),
-            Found::Refresh(stale, lead) => self.refresh(lead, load, stale).await,
-            Found::Load(stale) => self.fly_or_make_do(&key, load, stale).await,
+        let now = self.store.now();
+        let (event, found) = self.find(&key, now);
+        match found {
+            Found::Use(entry) => {
+                settled(&self.store, event, now);
+                Ok(entry)
+            }
+            Found::Refresh(stale, lead) => {
+                let call = Call::begin(&self.store, event, now);
+                let refresh = self.refresh(lead, load, stale, &call.trail);
+                call.traced(refresh).await
+            }
+            Found::Load(stale) => {
+                let call = Call::begin(&self.store, event, now);
+                let load = self.fly_or_make_do(&key, load, stale, &call.trail);
+                call.traced(load).await
+            }
         }
     }
 
@@ -81,13 +97,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
         key: &FlightKey,
         load: F,
         stale: Option<Arc<Entry<V>>>,
+        trail: &Trail,
     ) -> Loaded<V>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Option<V>, E>>,
         E: Into<BoxError>,
     {
-        let flown = self.fly(key, load, stale).await;
+        let flown = self.fly(key, load, stale, trail).await;
         let (_, if_error) = self.policy.stale_windows();
         if flown.is_ok() || if_error.is_zero() || !self.store.has_remote() {
             return flown;
@@ -95,7 +112,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let unproved = self
             .store
             .lookup_unproved(key.key.as_bytes(), self.store.now());
-        unproved.map_or(flown, Ok)
+        match unproved {
+            Some(entry) => {
+                trail.stood_in();
+                Ok(entry)
+            }
+            None => flown,
+        }
     }
 
     /// As [`entry_or_load`](Self::entry_or_load), but a refresh runs in a task of its own.
@@ -109,9 +132,15 @@ impl<V: Send + Sync + 'static> Cache<V> {
             return self.pass(&key, load).await;
         }
         let key = FlightKey { key, lane: None };
-        match self.find(&key) {
-            Found::Use(entry) => Ok(entry),
+        let now = self.store.now();
+        let (event, found) = self.find(&key, now);
+        match found {
+            Found::Use(entry) => {
+                settled(&self.store, event, now);
+                Ok(entry)
+            }
             Found::Refresh(stale, lead) => {
+                settled(&self.store, event, now);
                 // Without a permit the lead is dropped, and the next caller may try.
                 let Some(permit) = self.store.permit() else {
                     return Ok(stale);
@@ -119,7 +148,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 let (cache, fallback) = (self.clone(), Arc::clone(&stale));
                 let refresh = async move {
                     // Its outcome is in the cache, its failure in the pause.
-                    let _ = cache.refresh(lead, load, fallback).await;
+                    let trail = Trail::default();
+                    let _ = cache.refresh(lead, load, fallback, &trail).await;
                     drop(permit);
                 };
                 if let Err(refresh) = spawn(refresh) {
@@ -127,7 +157,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
                 Ok(stale)
             }
-            Found::Load(stale) => self.fly_or_make_do(&key, load, stale).await,
+            Found::Load(stale) => {
+                let call = Call::begin(&self.store, event, now);
+                let load = self.fly_or_make_do(&key, load, stale, &call.trail);
+                call.traced(load).await
+            }
         }
     }
 
@@ -138,37 +172,54 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Fut: Future<Output = Result<Option<V>, E>>,
         E: Into<BoxError>,
     {
-        self.store.record(Event::Bypass);
-        self.store.record(Event::Load);
+        let call = Call::begin(&self.store, Event::Bypass, self.store.now());
         let ticket = self.store.ticket(key.as_bytes());
-        let value = load().await.map_err(|error| {
-            self.store.record(Event::LoadFailed);
-            Error::load(error)
-        })?;
+        let passed = async {
+            self.store.record(Event::Load);
+            let loading = self.store.begin_load();
+            match load().await {
+                Ok(value) => {
+                    loading.ends(Ended::Passed);
+                    Ok(value)
+                }
+                Err(error) => {
+                    loading.ends(Ended::Failed);
+                    let error = Error::load(error);
+                    self.store.load_failed(key.as_bytes(), &error);
+                    Err(error)
+                }
+            }
+        };
+        let value = call.traced(passed).await?;
         let life = self.life_of(value.as_ref());
         Ok(self.new_entry(&ticket, key, value, 0, life))
     }
 
-    fn find(&self, key: &FlightKey) -> Found<V> {
-        let now = self.store.now();
+    /// As what a call is to be counted, and what is to be done.
+    fn find(&self, key: &FlightKey, now: Moment) -> (Event, Found<V>) {
         let Some(entry) = self.store.lookup(key.key.as_bytes(), now) else {
-            return self.counted(Event::Miss, Found::Load(None));
+            return (Event::Miss, Found::Load(None));
         };
         match entry.freshness(now) {
             Freshness::Fresh { .. } if !self.store.is_due_early(&entry, now, &self.policy) => {
-                self.counted(Event::Hit, Found::Use(entry))
+                (Event::Hit, Found::Use(entry))
             }
             Freshness::Fresh { .. } => self.use_or_refresh(Event::Hit, key, entry),
             Freshness::Stale {
                 while_revalidate: true,
                 ..
             } => self.use_or_refresh(Event::Stale, key, entry),
-            Freshness::Stale { .. } => self.counted(Event::Miss, Found::Load(Some(entry))),
-            Freshness::Dead => self.counted(Event::Miss, Found::Load(None)),
+            Freshness::Stale { .. } => (Event::Miss, Found::Load(Some(entry))),
+            Freshness::Dead => (Event::Miss, Found::Load(None)),
         }
     }
 
-    fn use_or_refresh(&self, event: Event, key: &FlightKey, entry: Arc<Entry<V>>) -> Found<V> {
+    fn use_or_refresh(
+        &self,
+        event: Event,
+        key: &FlightKey,
+        entry: Arc<Entry<V>>,
+    ) -> (Event, Found<V>) {
         let paused = self.store.paused(key.key.as_bytes()).is_some();
         let lead = if paused {
             None
@@ -179,12 +230,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             Some(lead) => Found::Refresh(entry, lead),
             None => Found::Use(entry),
         };
-        self.counted(event, found)
-    }
-
-    fn counted(&self, event: Event, found: Found<V>) -> Found<V> {
-        self.store.record(event);
-        found
+        (event, found)
     }
 
     /// Leads the flight of `key`, or waits for who does.
@@ -193,6 +239,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         key: &FlightKey,
         load: F,
         stale: Option<Arc<Entry<V>>>,
+        trail: &Trail,
     ) -> Loaded<V>
     where
         F: FnOnce() -> Fut,
@@ -203,12 +250,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let until = timer::later(timer::now(), self.policy.waiting_limit());
         for _ in 0..REJOINS {
             if let Some(error) = self.store.paused(key.key.as_bytes()) {
-                return self.fall_back(stale, error);
+                return self.fall_back(stale, error, trail);
             }
             let waited = match self.store.join(key, self.policy.work_limit()) {
                 Join::Lead(lead) => Waited::Lead(lead),
                 Join::Known(outcome) => Waited::Known(outcome),
-                Join::Reentrant => return self.fall_back(stale, Error::reentrant()),
+                Join::Reentrant => return self.fall_back(stale, Error::reentrant(), trail),
                 Join::Follow(follower) => {
                     let left = until.saturating_duration_since(timer::now());
                     self.store
@@ -219,30 +266,46 @@ impl<V: Send + Sync + 'static> Cache<V> {
             match waited {
                 Waited::Lead(lead) => {
                     return match self.settle(lead, stale.as_ref()) {
-                        ControlFlow::Continue(lead) => self.lead(lead, load, stale, until).await,
-                        ControlFlow::Break(settled) => self.collapse(settled, stale),
+                        ControlFlow::Continue(lead) => {
+                            self.lead(lead, load, stale, until, trail).await
+                        }
+                        ControlFlow::Break(settled) => self.collapse(settled, stale, trail),
                     };
                 }
                 Waited::Known(Outcome::Ready(entry)) if entry.is_current_for(came) => {
-                    return self.collapse(Ok(entry), stale);
+                    return self.collapse(Ok(entry), stale, trail);
                 }
-                Waited::Known(Outcome::Failed(error)) => return self.collapse(Err(error), stale),
+                Waited::Known(Outcome::Failed(error)) => {
+                    return self.collapse(Err(error), stale, trail);
+                }
                 // Invalidated since that load began, maybe before this call did: not for this caller.
                 Waited::Known(Outcome::Ready(_) | Outcome::Unshared) => {}
                 Waited::TimedOut => {
-                    return self.fall_back(stale, Error::wait(self.policy.waiting_limit()));
+                    let error = Error::wait(self.policy.waiting_limit());
+                    return self.fall_back(stale, error, trail);
                 }
             }
         }
-        self.load_alone(&key.key, load, stale).await
+        self.load_alone(&key.key, load, stale, trail).await
     }
 
-    fn collapse(&self, settled: Loaded<V>, stale: Option<Arc<Entry<V>>>) -> Loaded<V> {
-        self.store.record(Event::Collapsed);
-        settled.or_else(|error| self.fall_back(stale, error))
+    fn collapse(
+        &self,
+        settled: Loaded<V>,
+        stale: Option<Arc<Entry<V>>>,
+        trail: &Trail,
+    ) -> Loaded<V> {
+        trail.collapsed();
+        settled.or_else(|error| self.fall_back(stale, error, trail))
     }
 
-    async fn refresh<F, Fut, E>(&self, lead: Lead<V>, load: F, stale: Arc<Entry<V>>) -> Loaded<V>
+    async fn refresh<F, Fut, E>(
+        &self,
+        lead: Lead<V>,
+        load: F,
+        stale: Arc<Entry<V>>,
+        trail: &Trail,
+    ) -> Loaded<V>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Option<V>, E>>,
@@ -251,10 +314,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         match self.settle(lead, Some(&stale)) {
             ControlFlow::Continue(lead) => {
                 let until = timer::later(timer::now(), self.policy.waiting_limit());
-                self.lead(lead, load, Some(stale), until).await
+                self.lead(lead, load, Some(stale), until, trail).await
             }
             ControlFlow::Break(settled) => {
-                settled.or_else(|error| self.fall_back(Some(stale), error))
+                settled.or_else(|error| self.fall_back(Some(stale), error, trail))
             }
         }
     }
@@ -284,6 +347,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         load: F,
         stale: Option<Arc<Entry<V>>>,
         patience: Instant,
+        trail: &Trail,
     ) -> Loaded<V>
     where
         F: FnOnce() -> Fut,
@@ -291,7 +355,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<BoxError>,
     {
         let sharing = if self.store.has_remote() {
-            match self.consult(&mut lead, stale.clone(), patience).await {
+            match self
+                .consult(&mut lead, stale.clone(), patience, trail)
+                .await
+            {
                 Consulted::Load(sharing) => sharing,
                 Consulted::Settled(Ok(entry)) => {
                     lead.finish(Outcome::Ready(Arc::clone(&entry)));
@@ -299,12 +366,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
                 Consulted::Settled(Err(error)) => {
                     lead.finish(Outcome::Failed(error.clone()));
-                    return self.fall_back(stale, error);
+                    return self.fall_back(stale, error, trail);
                 }
                 // The lead is dropped: who waits here takes its turn, and its own patience.
                 Consulted::Use(entry) => return Ok(entry),
                 Consulted::TimedOut => {
-                    return self.fall_back(stale, Error::wait(self.policy.waiting_limit()));
+                    let error = Error::wait(self.policy.waiting_limit());
+                    return self.fall_back(stale, error, trail);
                 }
             }
         } else {
@@ -314,7 +382,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 stale,
             }
         };
-        self.load_and_share(lead, load, sharing).await
+        self.load_and_share(lead, load, sharing, trail).await
     }
 
     async fn load_and_share<F, Fut, E>(
@@ -322,6 +390,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         lead: Lead<V>,
         load: F,
         sharing: Sharing<V>,
+        trail: &Trail,
     ) -> Loaded<V>
     where
         F: FnOnce() -> Fut,
@@ -353,7 +422,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     lease.fail(&told(&error), pause);
                 }
                 lead.finish(Outcome::Failed(error.clone()));
-                self.fall_back(stale, error)
+                self.fall_back(stale, error, trail)
             }
         }
     }
@@ -364,6 +433,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         lead: &mut Lead<V>,
         mut stale: Option<Arc<Entry<V>>>,
         patience: Instant,
+        trail: &Trail,
     ) -> Consulted<V> {
         let key = lead.key().key.clone();
         let mut budget = self.store.budget();
@@ -374,6 +444,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             seen = Some(held.nonce());
             stale = self.take_in(lead.ticket(), &key, &held);
             if let Some(entry) = stale.clone().filter(|entry| self.is_fresh(entry)) {
+                trail.found_there();
                 return Consulted::Settled(Ok(entry));
             }
         }
@@ -403,7 +474,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         match leasing {
             Leasing::Found(held) => match self.take_in(lead.ticket(), &key, &held) {
                 Some(entry) => {
-                    self.store.record(Event::RemoteCollapsed);
+                    trail.collapsed_elsewhere();
                     Consulted::Settled(Ok(entry))
                 }
                 None => Consulted::Load(Sharing {
@@ -421,7 +492,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 })
             }
             Leasing::Failed { error, left } => {
-                self.store.record(Event::RemoteCollapsed);
+                trail.collapsed_elsewhere();
                 if failures == Failures::Remembered {
                     self.store.pause_for(&key, error.clone(), left);
                 }
@@ -485,7 +556,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             _ => false,
         };
         if refused {
-            self.store.record(Event::Refused);
+            self.store.refused(key.as_bytes());
         } else {
             self.store_loaded(lead.ticket(), key, &entry, fits, || lead.is_current());
         }
@@ -497,6 +568,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         key: &Key,
         load: F,
         stale: Option<Arc<Entry<V>>>,
+        trail: &Trail,
     ) -> Loaded<V>
     where
         F: FnOnce() -> Fut,
@@ -508,7 +580,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             Ok(value) => Ok(self.keep(&ticket, key, value, || true)),
             Err(error) => {
                 self.note_failure(&ticket, key, &error, true);
-                self.fall_back(stale, error)
+                self.fall_back(stale, error, trail)
             }
         }
     }
@@ -525,7 +597,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         if current && !self.store.is_overtaken(ticket) {
             Some(self.store.failed(key, error.clone(), &self.policy))
         } else {
-            self.store.record(Event::LoadFailed);
+            self.store.load_failed(key.as_bytes(), error);
             None
         }
     }
@@ -536,11 +608,22 @@ impl<V: Send + Sync + 'static> Cache<V> {
         load: impl Future<Output = Result<Option<V>, E>>,
     ) -> Result<Option<V>, Error> {
         self.store.record(Event::Load);
+        let loading = self.store.begin_load();
         let limit = self.policy.work_limit();
         let deadline = timer::later(timer::now(), limit);
         match timer::until(deadline, load).await {
-            Some(loaded) => loaded.map_err(Error::load),
-            None => Err(Error::deadline(limit)),
+            Some(Ok(loaded)) => {
+                loading.ends(Ended::Stored);
+                Ok(loaded)
+            }
+            Some(Err(error)) => {
+                loading.ends(Ended::Failed);
+                Err(Error::load(error))
+            }
+            None => {
+                loading.ends(Ended::Late);
+                Err(Error::deadline(limit))
+            }
         }
     }
 
@@ -580,7 +663,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         // that was overtaken cannot store after its successor did.
         self.store.commit_with(ticket, |writer| {
             if !is_current() {
-                self.store.record(Event::Refused);
+                self.store.refused(key.as_bytes());
             } else if fits {
                 writer.put(key.clone(), Arc::clone(entry));
             } else {
@@ -623,11 +706,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// The stale entry, where one may be used in place of a failed load.
-    fn fall_back(&self, stale: Option<Arc<Entry<V>>>, error: Error) -> Loaded<V> {
+    fn fall_back(&self, stale: Option<Arc<Entry<V>>>, error: Error, trail: &Trail) -> Loaded<V> {
         match stale {
             Some(entry)
                 if entry.is_current() && entry.freshness(self.store.now()) != Freshness::Dead =>
             {
+                trail.stood_in();
                 Ok(entry)
             }
             _ => Err(error),

@@ -20,6 +20,7 @@ use crate::{
     group::{Groups, Tick},
     key::Key,
     memory::{Hashing, Memory, Removed},
+    observe::{self, Loaded, Outcome as Ended, Source, tell},
     pause::{Pauses, Unshared},
     permit::Permits,
     policy::{Life, Policy},
@@ -31,10 +32,13 @@ use crate::{
     },
     timer,
 };
+#[cfg(feature = "metrics")]
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::{
     cell::RefCell,
     fmt,
     future::Future,
+    marker::PhantomData,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -156,8 +160,8 @@ pub enum Waited<V> {
 
 impl<V> Store<V> {
     pub(crate) fn new(
-        capacity: Option<u64>,
-        largest: u64,
+        name: Arc<str>,
+        (capacity, largest): (Option<u64>, u64),
         hashing: &Hashing,
         permits: Permits,
         clock: Arc<dyn Clock>,
@@ -166,7 +170,7 @@ impl<V> Store<V> {
     ) -> Self {
         /// Flights are rare beside hits; this many tables keep their locks apart.
         const FLIGHT_TABLES: usize = 64;
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::new(name));
         let groups = Arc::new(Groups::default());
         let tier =
             remote.map(|parts| Arc::new(Tier::new(parts, &groups, &counters, &clock, &random)));
@@ -259,7 +263,10 @@ impl<V> Store<V> {
             .flights
             .join(key, generation, now, overdue(now, work_limit))
         {
-            flight::Join::Lead(lead) if lead.passes() > 0 => Join::Lead(self.successor(lead)),
+            flight::Join::Lead(lead) if lead.passes() > 0 => {
+                tell::overtaken(self.name(), key.key.as_bytes());
+                Join::Lead(self.successor(lead))
+            }
             flight::Join::Lead(lead) => Join::Lead(self.lead(lead, ticket)),
             flight::Join::Follow(follower) => Join::Follow(Follower(follower)),
             flight::Join::Known(outcome) => Join::Known(outcome),
@@ -318,6 +325,7 @@ impl<V> Store<V> {
                 None => {
                     let now = timer::now();
                     if let Some(lead) = follower.take_over(now, overdue(now, work_limit)) {
+                        tell::overtaken(self.name(), lead.key().key.as_bytes());
                         return Waited::Lead(self.successor(lead));
                     }
                     if now >= until {
@@ -368,6 +376,7 @@ impl<V> Store<V> {
             .generations
             .commit(ticket.hash, ticket.generation, || commit(&writer));
         if committed.is_none() {
+            // By the hash alone, which is not the key.
             self.record(Event::Refused);
         }
         committed
@@ -486,8 +495,26 @@ impl<V> Store<V> {
             return Leasing::Alone;
         };
         let patience = timer::later(timer::now(), wait_limit);
-        tier.lease_or_wait(key, seen, failures, patience, work_limit, budget)
-            .await
+        let leasing = tier
+            .lease_or_wait(key, seen, failures, patience, work_limit, budget)
+            .await;
+        self.tell_leased(&leasing);
+        leasing
+    }
+
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(unused_variables, clippy::unused_self, reason = "nobody is told")
+    )]
+    fn tell_leased(&self, leasing: &Leasing) {
+        #[cfg(feature = "metrics")]
+        self.0.counters.meters.leased(match leasing {
+            Leasing::Found(_) => "found",
+            Leasing::Granted(_) => "granted",
+            Leasing::Held { .. } => "held",
+            Leasing::Failed { .. } => "failed",
+            Leasing::Alone => "alone",
+        });
     }
 
     /// The entry in memory, where it is the version that was found: it is known to be current again,
@@ -644,7 +671,7 @@ impl<V> Store<V> {
 
     /// Counts that a load of `key` failed, and remembers it for a [`pause`](Self::pause).
     pub fn failed(&self, key: &Key, error: Error, policy: &Policy) -> Duration {
-        self.record(Event::LoadFailed);
+        self.load_failed(key.as_bytes(), &error);
         self.pause(key, error, policy)
     }
 
@@ -683,6 +710,11 @@ impl<V> Store<V> {
         self.0.unshared.forget(key);
     }
 
+    /// The name of the cache, in metrics and spans.
+    pub fn name(&self) -> &str {
+        self.0.counters.cache()
+    }
+
     /// Counts an event.
     pub fn record(&self, event: Event) {
         self.0.counters.record(event);
@@ -692,6 +724,119 @@ impl<V> Store<V> {
     /// same request.
     pub fn retract(&self, event: Event) {
         self.0.counters.retract(event);
+    }
+
+    /// A request ended so that [was counted](Self::record) as `came`: it is counted as what it turned out to
+    /// be. `route` is the template of its route, empty where it has none; `took` how long it took, where that
+    /// is worth telling.
+    pub fn ended(&self, came: Event, outcome: Ended, route: &str, took: Option<Duration>) {
+        let is = outcome.event();
+        if came != is {
+            // In this order, so that no request is missing at any moment.
+            self.record(is);
+            self.retract(came);
+        }
+        if let Ended::Miss {
+            collapsed: Some(tier),
+            ..
+        } = outcome
+        {
+            self.record(match tier {
+                observe::Tier::Memory => Event::Collapsed,
+                observe::Tier::Remote => Event::RemoteCollapsed,
+            });
+        }
+        self.tell_ended(outcome, route, took);
+    }
+
+    #[cfg(feature = "metrics")]
+    fn tell_ended(&self, outcome: Ended, route: &str, took: Option<Duration>) {
+        self.0.counters.meters.ended(route, outcome, took);
+    }
+
+    #[cfg(not(feature = "metrics"))]
+    #[allow(clippy::unused_self, reason = "nobody is told")]
+    fn tell_ended(&self, _: Ended, _: &str, _: Option<Duration>) {}
+
+    /// Sets the gauges of the metrics to what is so now. Requests do so about once a second; whoever is about
+    /// to read the metrics may do so just before. Without the feature `metrics` nothing is done.
+    pub fn measure(&self) {
+        #[cfg(feature = "metrics")]
+        self.set_gauges();
+    }
+
+    /// As [`measure`](Self::measure), if that was not done within the last second.
+    #[inline]
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(unused_variables, reason = "nobody is told")
+    )]
+    pub fn measure_if_due(&self, now: Moment) {
+        #[cfg(feature = "metrics")]
+        if self.0.counters.meters.is_due(now) {
+            self.set_gauges();
+        }
+    }
+
+    #[cfg(feature = "metrics")]
+    fn set_gauges(&self) {
+        let now = self.now();
+        let remote = self
+            .0
+            .tier
+            .as_ref()
+            .map(|tier| (tier.stats(), tier.coherence.lag(now)));
+        let began = self.0.flights.oldest();
+        let oldest = began.map_or(Duration::ZERO, |began| {
+            timer::now().saturating_duration_since(began)
+        });
+        self.0.counters.meters.gauges(
+            &self.stats(),
+            oldest,
+            remote.as_ref().map(|(stats, lag)| (stats, *lag)),
+        );
+    }
+
+    /// Something is about to be invalidated, for this reason; how much of it is counted by itself.
+    pub fn invalidated(&self, source: Source) {
+        self.0.counters.invalidated(source);
+    }
+
+    /// A load begins. How it ends is told when what this gives is dropped.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(clippy::unused_self, reason = "nobody is told")
+    )]
+    pub fn begin_load(&self) -> Loading<V> {
+        Loading {
+            #[cfg(feature = "metrics")]
+            load: Some((self.clone(), self.now())),
+            #[cfg(feature = "metrics")]
+            how: AtomicU8::new(Loaded::Dropped as u8),
+            of: PhantomData,
+        }
+    }
+
+    /// What was loaded of `key` came too late: counted, and told as an event.
+    pub fn refused(&self, key: &[u8]) {
+        self.0.counters.refused(key);
+    }
+
+    /// The value of `key` in the remote tier has no meaning to its codec.
+    pub fn undecodable(&self, key: &[u8]) {
+        self.0.counters.undecodable(key);
+    }
+
+    /// A load of `key` failed; counted, and told as an event.
+    pub fn load_failed(&self, key: &[u8], error: &Error) {
+        self.record(Event::LoadFailed);
+        self.0.counters.error(observe::Tier::Memory, "load");
+        tell::load_failed(self.name(), key, error);
+    }
+
+    /// A load of `key` in the background was given up after its deadline: told as an event.
+    pub fn late(&self, key: &[u8]) {
+        tell::late(self.name(), key);
     }
 
     /// The counts so far, and what is held now.
@@ -763,6 +908,58 @@ impl<V> Inner<V> {
         Arc::new(Entry::new(
             new.value, now, new.life, cost, groups, weight, proof,
         ))
+    }
+}
+
+/// A load under way, from [`Store::begin_load`]. Dropped before it [ends](Self::ends), it counts as dropped.
+pub struct Loading<V> {
+    #[cfg(feature = "metrics")]
+    load: Option<(Store<V>, Moment)>,
+    /// An atomic, so that one who lends what holds it may say how it ends.
+    #[cfg(feature = "metrics")]
+    how: AtomicU8,
+    of: PhantomData<fn() -> V>,
+}
+
+impl<V> Loading<V> {
+    /// How it ends.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(unused_variables, clippy::unused_self, reason = "nobody is told")
+    )]
+    pub fn ends(&self, how: Loaded) {
+        #[cfg(feature = "metrics")]
+        self.how.store(how as u8, Ordering::Relaxed);
+    }
+
+    /// It is not counted: another counts it.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(clippy::unused_self, reason = "nobody is told")
+    )]
+    pub fn forget(&mut self) {
+        #[cfg(feature = "metrics")]
+        {
+            self.load = None;
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl<V> Drop for Loading<V> {
+    fn drop(&mut self) {
+        if let Some((store, began)) = self.load.take() {
+            let took = store.now().since(began);
+            let how = usize::from(*self.how.get_mut());
+            let how = Loaded::ALL.get(how).copied().unwrap_or(Loaded::Dropped);
+            store.0.counters.meters.loaded(how, took);
+        }
+    }
+}
+
+impl<V> fmt::Debug for Loading<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loading").finish_non_exhaustive()
     }
 }
 

@@ -56,10 +56,13 @@ pub struct Asked<'a> {
     pub extensions: &'a Extensions,
     /// Whether there is a body, or may be.
     pub has_body: bool,
-    /// The matched route in the framework's notation; empty where it is not known. Only read where the engine
-    /// [asks for it](Engine::asks_for_route).
+    /// The template of the matched route, as it is written in code; empty where it is not known. Only read
+    /// where [`OBSERVED`], for metrics and spans, or where the engine [asks for it](Engine::asks_for_route).
     pub route: &'a str,
 }
+
+/// Whether this build tells anybody of routes: with the features `metrics` or `tracing`.
+pub const OBSERVED: bool = cfg!(any(feature = "metrics", feature = "tracing"));
 
 /// Which way a request takes.
 #[derive(Debug)]
@@ -111,6 +114,7 @@ impl Engine {
             others: Some(asked.others),
             extensions: asked.extensions,
             has_body: asked.has_body,
+            route: asked.route,
         };
         match engine::begin(&self.shared, policy, asked) {
             engine::Begin::Bypass(passage) => Begin::Bypass(Passage(passage)),
@@ -152,7 +156,7 @@ impl Engine {
         Ok(match reply {
             engine::Reply::Stored(answer) => Reply::Answer(Answer::stored(answer)),
             engine::Reply::Refused(refusal) => Reply::Answer(Answer::refused(refusal)),
-            engine::Reply::Origin(response, job) => Reply::Origin(response, job.map(FillJob)),
+            engine::Reply::Origin(response, _, job) => Reply::Origin(response, job.map(FillJob)),
         })
     }
 
@@ -190,6 +194,11 @@ impl Passage {
     /// long.
     pub async fn invalidate_shared(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.0.invalidate_shared(status, headers).await;
+    }
+
+    /// Runs what belongs to the request, as a poll of its future, within its span.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.0.enter(f)
     }
 
     /// The service failed to answer: nothing is out of date.
@@ -301,7 +310,6 @@ impl fmt::Debug for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asked")
             .field("method", &self.method)
-            .field("uri", &self.uri)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! The groups a handler puts its response into.
 
 use http::Extensions;
+use std::fmt;
 
 /// Groups of one response, given by its handler as an extension of the response: entries of one group
 /// are purged together. They are taken off before the response goes on.
@@ -14,8 +15,17 @@ use http::Extensions;
 /// let mut response = http::Response::new("…");
 /// Groups::new(["user:42", "team:7"]).put(response.extensions_mut());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Groups(Vec<String>);
+
+/// Without what may not reach a log.
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups")
+            .field("count", &self.0.len())
+            .finish_non_exhaustive()
+    }
+}
 
 impl Groups {
     /// The groups of these names.

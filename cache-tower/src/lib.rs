@@ -65,6 +65,8 @@
 //!
 //! | Feature | Default | What it adds |
 //! |---|---|---|
+//! | `metrics` | no | what the cache does, told to a recorder of the `metrics` facade ([guide](cache_core::observe::guide)) |
+//! | `tracing` | no | a span for each request, and what goes wrong as events ([guide](cache_core::observe::guide)) |
 //! | `redis` | no | the [remote tier](adapter::HttpCacheBuilder::remote) in Redis or Valkey |
 //! | `redis-cluster` | no | the same in a cluster |
 //! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |

@@ -1,6 +1,7 @@
 //! Removing what is stored, on purpose.
 
 use crate::{cache::NAMES, engine::Shared, http::key::uri_key, policy::KeyPolicy};
+use cache_core::observe::Source;
 use http::{HeaderMap, Uri};
 use std::{fmt, sync::Arc};
 
@@ -31,6 +32,7 @@ impl Purger {
 
     /// Removes the responses of a group, in one step however many there are.
     pub async fn group(&self, name: impl AsRef<str>) {
+        self.0.store.invalidated(Source::Purge);
         self.0.store.invalidate_group_shared(name.as_ref()).await;
     }
 
@@ -44,12 +46,14 @@ impl Purger {
     /// As [`uri`](Self::uri), for the URI as a request has it: where it names no authority, that of
     /// the Host field is meant.
     pub async fn request(&self, uri: &Uri, headers: &HeaderMap) {
+        self.0.store.invalidated(Source::Purge);
         let key = uri_key(&KeyPolicy::default(), self.0.scheme, uri, headers);
         self.0.invalidate(&[key], Vec::new()).await;
     }
 
     /// Removes all responses.
     pub async fn all(&self) {
+        self.0.store.invalidated(Source::Purge);
         self.0.store.invalidate_all_shared(NAMES).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cache::HttpCache;
 use http::{Extensions, Uri};
+use std::fmt;
 
 /// A web framework, and what its adapter adds to a cache.
 pub trait Framework: Sized + Send + Sync + 'static {
@@ -28,7 +29,8 @@ pub trait Routing: Framework {
     /// client sent. Only asked for when a response may be stored.
     fn parameters(uri: &Uri, extensions: &Extensions) -> Vec<(Box<str>, String)>;
 
-    /// The matched route, in the framework's notation, as `/users/{id}`; `None` where it is not known (yet).
+    /// The template of the matched route, as it is written in code, as `/users/{id}`: for `CACHE_ROUTES`, and for
+    /// metrics and spans, which must never have the path itself. `None` where it is not known (yet).
     /// Default: `None`.
     fn route(extensions: &Extensions) -> Option<&str> {
         let _ = extensions;
@@ -56,5 +58,14 @@ impl Routing for Direct {
 
 /// The parameters of the route that a response came from, as an extension of it: for adapters that know
 /// them only then. They take the place of those known before.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Parameters(pub Vec<(Box<str>, String)>);
+
+/// Without what may not reach a log.
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parameters")
+            .field("count", &self.0.len())
+            .finish_non_exhaustive()
+    }
+}

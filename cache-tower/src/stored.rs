@@ -15,10 +15,11 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use cache_core::{Entry, Event, Freshness, Key, Store, clock::Moment};
+use cache_core::{Entry, Freshness, Key, Store, clock::Moment, observe::Tier};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use std::{
     any::Any,
+    fmt,
     sync::{
         Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -399,7 +400,11 @@ impl Answer {
             entry,
             shape,
             age: candidate.age,
-            decision: Decision::Hit { ttl, ground },
+            decision: Decision::Hit {
+                ttl,
+                ground,
+                tier: Tier::Memory,
+            },
             is_head,
             within: None,
         })
@@ -450,15 +455,17 @@ impl Answer {
         })
     }
 
-    /// How a request that is answered so is counted.
-    pub(crate) fn event(&self) -> Event {
-        match self.decision {
-            Decision::Hit {
-                ground: Ground::Fresh,
-                ..
-            } => Event::Hit,
-            _ => Event::Stale,
+    /// What is decided by it.
+    pub(crate) fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// The same, where it is the remote tier that had it.
+    pub(crate) fn found_there(mut self) -> Self {
+        if let Decision::Hit { tier, .. } = &mut self.decision {
+            *tier = Tier::Remote;
         }
+        self
     }
 
     /// The same, for an outer layer of the cache `store`.
@@ -550,7 +557,6 @@ impl Answer {
 }
 
 /// An answer that is nothing but what is stored, with two fields written anew.
-#[derive(Debug)]
 pub struct Plain<'a, H, B> {
     /// The status of the response.
     pub status: StatusCode,
@@ -564,6 +570,17 @@ pub struct Plain<'a, H, B> {
     pub extensions: Extensions,
     /// The body.
     pub body: ResponseBody<B>,
+}
+
+/// Without what may not reach a log.
+impl<H, B> fmt::Debug for Plain<'_, H, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plain")
+            .field("status", &self.status)
+            .field("age", &self.age)
+            .field("cache_status", &self.cache_status)
+            .finish_non_exhaustive()
+    }
 }
 
 fn ttl(freshness: Freshness) -> Ttl {

@@ -11,6 +11,7 @@ mod ci;
 mod deny;
 mod examples;
 mod features;
+mod hits;
 mod lint;
 mod process;
 mod report;

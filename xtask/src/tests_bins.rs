@@ -1,5 +1,6 @@
 //! The programs of the member `tests` that take time rather than answer yes or no.
 
+use crate::hits;
 use crate::process::{cargo, run};
 use crate::report::Report;
 use crate::system;
@@ -9,8 +10,18 @@ pub(crate) fn fuzz<S: AsRef<str>>(args: &[S]) -> Report {
     start(&["--profile", "fuzz", "--bin", "fuzz"], args)
 }
 
+/// `metrics` is measured here, because what is measured has to be built more than once.
 pub(crate) fn bench<S: AsRef<str>>(args: &[S]) -> Report {
-    start(&["--release", "--bin", "bench"], args)
+    let bench = || start(&["--release", "--bin", "bench"], args);
+    match args.first().map(AsRef::as_ref) {
+        Some("metrics") => hits::measure(),
+        None => {
+            let mut report = bench();
+            report.merge(hits::measure());
+            report
+        }
+        Some(_) => bench(),
+    }
 }
 
 pub(crate) fn chaos<S: AsRef<str>>(args: &[S]) -> Report {

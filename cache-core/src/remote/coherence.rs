@@ -13,7 +13,9 @@
 
 use crate::{
     clock::{Clock, Moment},
+    event::Counters,
     group::{Groups, Tick},
+    observe::{Source, tell},
     remote::{Notice, ServerTime, Watcher},
 };
 use foldhash::quality::RandomState;
@@ -110,6 +112,7 @@ pub(crate) struct Coherence {
     /// The moment up to which everything has been told, in nanoseconds; 0 while nothing is.
     heard: AtomicU64,
     max_staleness: Duration,
+    counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     groups: Arc<Groups>,
     scope: Box<str>,
@@ -119,6 +122,7 @@ pub(crate) struct Coherence {
 impl Coherence {
     pub(crate) fn new(
         max_staleness: Duration,
+        counters: Arc<Counters>,
         clock: Arc<dyn Clock>,
         groups: Arc<Groups>,
         scope: Box<str>,
@@ -130,6 +134,7 @@ impl Coherence {
             epoch: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             max_staleness,
+            counters,
             clock,
             groups,
             scope,
@@ -170,6 +175,13 @@ impl Coherence {
     pub(crate) fn is_heard(&self, now: Moment) -> bool {
         let heard = self.heard.load(Ordering::Acquire);
         heard != 0 && now.since(Moment::from_nanos(heard)) <= self.max_staleness
+    }
+
+    /// How far memory may be behind; `None` while nothing is told.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn lag(&self, now: Moment) -> Option<Duration> {
+        let heard = self.heard.load(Ordering::Acquire);
+        (heard != 0).then(|| now.since(Moment::from_nanos(heard)))
     }
 
     /// Makes every entry of the name unusable, as a change that was told does.
@@ -222,13 +234,16 @@ impl Coherence {
     fn heard(&self, within: Duration) {
         let upto = self.clock.now().before(within);
         if self.heard.load(Ordering::Acquire) == 0 {
+            tell::coherent(self.counters.cache(), true);
             self.next_epoch();
         }
         self.heard.store(upto.nanos().max(1), Ordering::Release);
     }
 
     fn lost(&self) {
-        self.heard.store(0, Ordering::Release);
+        if self.heard.swap(0, Ordering::AcqRel) != 0 {
+            tell::coherent(self.counters.cache(), false);
+        }
         self.next_epoch();
     }
 
@@ -256,6 +271,9 @@ impl Coherence {
 
 impl Watcher for Coherence {
     fn notice(&self, notice: Notice<'_>) {
+        if let Notice::Changed(_) | Notice::Group(_) | Notice::Everything = notice {
+            self.counters.invalidated(Source::Remote);
+        }
         match notice {
             Notice::Changed(name) => {
                 self.changed(name);
@@ -295,6 +313,7 @@ mod tests {
         let clock = ManualClock::at(SystemTime::UNIX_EPOCH);
         let coherence = Coherence::new(
             seconds(3),
+            Arc::new(Counters::new("test".into())),
             Arc::new(clock.clone()),
             Arc::default(),
             "s".into(),

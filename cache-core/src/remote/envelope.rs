@@ -45,7 +45,7 @@ pub(crate) const HEAD: usize = 16;
 const MAX_GROUPS: usize = 256;
 
 /// An entry as it was read: checked, its body not yet decoded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Envelope {
     /// Names this version of the value.
     pub nonce: u64,
@@ -63,11 +63,34 @@ pub struct Envelope {
     pub body: Option<Bytes>,
 }
 
+/// Without what may not reach a log.
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("nonce", &self.nonce)
+            .field("born", &self.born)
+            .field("stored", &self.stored)
+            .field("life", &self.life)
+            .field("groups", &self.groups.len())
+            .field("length", &self.body.as_ref().map(Bytes::len))
+            .finish_non_exhaustive()
+    }
+}
+
 /// An entry as it is written.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sealed {
     /// All of it.
     pub bytes: Bytes,
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed")
+            .field("length", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why bytes are not an entry of this key. Each is a miss, and counted.
@@ -84,6 +107,19 @@ pub enum Odd {
     Damaged,
     /// The entry of another key.
     OtherKey,
+}
+
+impl Odd {
+    /// Its word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Foreign => "foreign",
+            Self::Format => "format",
+            Self::Schema => "schema",
+            Self::Damaged => "damaged",
+            Self::OtherKey => "other-key",
+        }
+    }
 }
 
 impl fmt::Display for Odd {

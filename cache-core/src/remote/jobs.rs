@@ -5,6 +5,7 @@
 //! when its runtime ends before that, the next request starts it again. `Drop` only enqueues.
 
 use crate::{
+    observe::tell,
     remote::{Remote, ServerTime, Token, journal::Journal},
     spawn::spawn,
     timer,
@@ -81,7 +82,7 @@ impl Jobs {
         let mut desk = self.desk();
         if desk.queue.len() >= MOST || desk.bytes.saturating_add(bytes) > MOST_BYTES {
             drop(desk);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            tell::dropped(self.dropped.fetch_add(1, Ordering::Relaxed) + 1);
             return false;
         }
         desk.bytes += bytes;

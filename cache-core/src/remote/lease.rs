@@ -33,7 +33,7 @@ pub struct Lease {
 }
 
 /// What a load under a lease yielded, to be shared.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Shared {
     /// The encoded value; `None` for "there is none".
     pub body: Option<Bytes>,
@@ -43,6 +43,17 @@ pub struct Shared {
     pub cost: Duration,
     /// The groups it belongs to.
     pub groups: Vec<Box<str>>,
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("length", &self.body.as_ref().map(Bytes::len))
+            .field("life", &self.life)
+            .field("groups", &self.groups.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Lease {

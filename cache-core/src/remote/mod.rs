@@ -43,7 +43,7 @@ pub use lease::{Lease, Shared};
 pub use redis::{Redis, RedisSettings};
 pub use tier::{Failures, Held, Leasing, RemoteSettings, RemoteStats};
 
-use crate::Error;
+use crate::{Error, observe::Digest};
 use bytes::Bytes;
 use std::{
     fmt,
@@ -202,6 +202,19 @@ pub enum Failure {
     Partly(Arc<[usize]>),
 }
 
+impl Failure {
+    /// Its word in metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Late => "late",
+            Self::Refused(_) => "refused",
+            Self::TooLarge => "too-large",
+            Self::Partly(_) => "partly",
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -223,7 +236,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// A value as it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its bytes.
     pub bytes: Bytes,
@@ -231,8 +244,18 @@ pub struct Found {
     pub at: ServerTime,
 }
 
+/// Without what may not reach a log.
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found")
+            .field("length", &self.bytes.len())
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A value to store.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Value {
     /// Its bytes.
     pub bytes: Bytes,
@@ -240,8 +263,18 @@ pub struct Value {
     pub lasting: Duration,
 }
 
+/// Without what may not reach a log.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value")
+            .field("length", &self.bytes.len())
+            .field("lasting", &self.lasting)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Asking for a value or the lease of its key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Ask<'a> {
     /// The key.
     pub key: &'a [u8],
@@ -253,8 +286,18 @@ pub struct Ask<'a> {
     pub lasting: Duration,
 }
 
+/// Without what may not reach a log.
+impl fmt::Debug for Ask<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask")
+            .field("token", &self.token)
+            .field("lasting", &self.lasting)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What came of [`Remote::lease`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Leased {
     /// There is a value.
     Value(Found),
@@ -269,6 +312,21 @@ pub enum Leased {
         /// What is left of the pause.
         left: Duration,
     },
+}
+
+/// Without what may not reach a log: a message is a loader's own.
+impl fmt::Debug for Leased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(found) => f.debug_tuple("Value").field(found).finish(),
+            Self::Granted(from) => f.debug_tuple("Granted").field(from).finish(),
+            Self::Held(left) => f.debug_tuple("Held").field(left).finish(),
+            Self::Failed { left, .. } => f
+                .debug_struct("Failed")
+                .field("left", left)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 /// Names the owner of a lease: no two are equal.
@@ -327,7 +385,7 @@ pub trait Watcher: Send + Sync {
 }
 
 /// What a [`Watcher`] is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Notice<'a> {
     /// The value of this key was written or removed, by anybody.
     Changed(&'a [u8]),
@@ -344,6 +402,23 @@ pub enum Notice<'a> {
     },
     /// From here on nothing is told, until the next `Heard`; what happened meanwhile is lost.
     Lost,
+}
+
+/// Keys and groups as digests.
+impl fmt::Debug for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |f: &mut fmt::Formatter<'_>, what, name: &[u8]| {
+            f.debug_tuple(what).field(&Digest::of(name)).finish()
+        };
+        match self {
+            Self::Changed(name) => named(f, "Changed", name),
+            Self::Woken(name) => named(f, "Woken", name),
+            Self::Group(name) => named(f, "Group", name.as_bytes()),
+            Self::Everything => f.write_str("Everything"),
+            Self::Heard { within } => f.debug_struct("Heard").field("within", within).finish(),
+            Self::Lost => f.write_str("Lost"),
+        }
+    }
 }
 
 /// How a remote tier is.

@@ -237,6 +237,7 @@ impl Tier {
         } = parts;
         let coherence = Arc::new(Coherence::new(
             settings.max_staleness,
+            Arc::clone(counters),
             Arc::clone(clock),
             Arc::clone(groups),
             scope.clone(),
@@ -643,11 +644,11 @@ impl Tier {
     }
 
     pub(crate) fn count_commit(&self, committed: &Result<bool, Failure>) {
-        self.counters.record(match committed {
-            Ok(true) => Event::RemoteStored,
-            Ok(false) => Event::RemoteRefused,
-            Err(_) => Event::RemoteFailed,
-        });
+        match committed {
+            Ok(true) => self.counters.record(Event::RemoteStored),
+            Ok(false) => self.counters.record(Event::RemoteRefused),
+            Err(failure) => self.counters.failed_there(failure),
+        }
     }
 
     pub(crate) fn stats(&self) -> RemoteStats {
@@ -672,8 +673,8 @@ impl Tier {
         let Found { bytes, at } = found;
         let envelope = match Envelope::open(bytes, key, self.schema) {
             Ok(envelope) => envelope,
-            Err(_) => {
-                self.counters.record(Event::RemoteOdd);
+            Err(odd) => {
+                self.counters.odd(key, odd);
                 return None;
             }
         };
@@ -742,7 +743,7 @@ impl Tier {
 
     fn counted<T>(&self, result: Result<T, Failure>) -> Option<T> {
         result
-            .inspect_err(|_| self.counters.record(Event::RemoteFailed))
+            .inspect_err(|failure| self.counters.failed_there(failure))
             .ok()
     }
 }

@@ -104,7 +104,12 @@ async fn what_one_process_loads_another_finds() {
     );
     assert_eq!(b.cache.stats().remote_hits, 1);
     assert_eq!(*b.cache.get(&1).await.unwrap(), 1);
-    assert_eq!(b.cache.stats().hits, 1, "by then from memory");
+    let stats = b.cache.stats();
+    assert_eq!(
+        (stats.hits, stats.remote_hits, stats.misses),
+        (2, 1, 0),
+        "once from there, and by then from memory"
+    );
     rested(&a).await;
     rested(&b).await;
 }

@@ -78,7 +78,7 @@ where
                 passage,
                 shared,
             } => {
-                let mut response = match ready!(forwarded.poll(cx)) {
+                let mut response = match ready!(passage.enter(|| forwarded.poll(cx))) {
                     Ok(response) => response,
                     Err(error) => {
                         passage.failed();

@@ -130,6 +130,12 @@ impl<R: Framework> HttpCache<R> {
         self.shared.store.stats()
     }
 
+    /// Sets the gauges of the metrics to what is so now. Requests do so about once a second; whoever is about
+    /// to read the metrics may do so just before. Without the feature `metrics` nothing is done.
+    pub fn measure(&self) {
+        self.shared.store.measure();
+    }
+
     /// How the remote tier is; `None` where there is none.
     pub fn remote_stats(&self) -> Option<RemoteStats> {
         self.shared.store.remote_stats()
@@ -198,6 +204,7 @@ impl<R: Framework> HttpCacheBuilder<R> {
     fn new() -> Self {
         Self {
             store: StoreBuilder::new()
+                .name("cache-tower")
                 .schema(SCHEMA)
                 .group_scope("http")
                 .remote_names(write_name),
@@ -239,10 +246,12 @@ impl<R: Framework> HttpCacheBuilder<R> {
         self
     }
 
-    /// The name of this cache in the Cache-Status field (RFC 9211); an RFC 9651 token. Default:
-    /// `cache-tower`.
+    /// The name of this cache in the Cache-Status field (RFC 9211), in metrics and spans; an RFC 9651 token.
+    /// Default: `cache-tower`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        let name = name.into();
+        self.store = self.store.name(name.as_str());
+        self.name = name;
         self
     }
 

@@ -1,5 +1,6 @@
 use super::ResponseFuture;
 use crate::{
+    adapter::OBSERVED,
     body::ResponseBody,
     engine::{self, Asked, Begin, Choice, FillJob, Origin, Passage, Plan, Reply, Shared},
     policy::Policy,
@@ -12,7 +13,9 @@ use http::{Request, Response};
 use http_body::Body;
 use std::{
     fmt,
+    future::poll_fn,
     marker::PhantomData,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -135,6 +138,10 @@ fn asked<R: Routing, B: Body>(request: &Request<B>) -> Asked<'_> {
         others: None,
         extensions: request.extensions(),
         has_body: !request.body().is_end_stream(),
+        route: match OBSERVED {
+            true => R::route(request.extensions()).unwrap_or_default(),
+            false => "",
+        },
     }
 }
 
@@ -161,7 +168,7 @@ where
     Ok(match reply {
         Reply::Stored(answer) => answer.into_response(&shared),
         Reply::Refused(refusal) => refusal.into_response(&shared),
-        Reply::Origin(response, job) => {
+        Reply::Origin(response, _, job) => {
             if let Some(job) = job {
                 spawn(FillJob::run(job));
             }
@@ -176,7 +183,8 @@ async fn pass<RB, E>(
     mut passage: Passage,
     shared: Arc<Shared>,
 ) -> Result<Response<ResponseBody<RB>>, E> {
-    let forwarded = forwarded.await;
+    let mut forwarded = pin!(forwarded);
+    let forwarded = poll_fn(|cx| passage.enter(|| forwarded.as_mut().poll(cx))).await;
     let response = forwarded.inspect_err(|_| passage.failed())?;
     let response = passage.finish_shared(shared, response).await;
     Ok(response.map(ResponseBody::pass))

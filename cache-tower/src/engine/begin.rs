@@ -1,16 +1,18 @@
 //! Which way a request takes.
 
 use super::{
-    Shared, commit,
+    Shared,
+    account::{self, Account, Came, Counted, Span},
+    commit,
     invalidation::Invalidation,
-    nested::{self, Counted, Outer, Owner},
+    nested::{self, Outer, Owner},
     refresh::Refresh,
     refusal::Refusal,
 };
 use crate::{
     groups::Groups,
     http::{
-        cache_status::{Decision, Forwarded, Ground},
+        cache_status::{Decision, Forwarded, Ground, Then},
         key::write_key,
         lookup::{Failure, Lookup, lookup, may_stand_in},
         request::{Bypass, MethodClass, RequestFacts},
@@ -21,7 +23,7 @@ use crate::{
     purge::Purger,
     stored::{Answer, Stored, StoredResponse, Variants, append_status, candidate},
 };
-use cache_core::{Entry, Event, Key, clock::Moment, key::scratch, remote::Lease, store::FlightKey};
+use cache_core::{Entry, Key, clock::Moment, key::scratch, remote::Lease, store::FlightKey};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header,
@@ -42,6 +44,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) others: Option<Others<'a>>,
     pub(crate) extensions: &'a Extensions,
     pub(crate) has_body: bool,
+    /// The template of its route, for metrics and spans; empty where it is not known.
+    pub(crate) route: &'a str,
 }
 
 /// Gives the fields of these names.
@@ -87,7 +91,7 @@ pub(crate) struct Passage {
     /// This layer's depth within others of its cache.
     depth: u8,
     /// `None` for a refresh of an outer layer.
-    counted: Option<Counted>,
+    account: Option<Account>,
 }
 
 /// What [`drive`](super::drive) is to do.
@@ -108,6 +112,8 @@ pub(crate) struct Plan {
     pub(super) depth: u8,
     /// `None` for a refresh.
     pub(super) counted: Option<Counted>,
+    /// The same, for who answers it.
+    pub(super) account: Option<Account>,
     /// The right to load it, of the layer without.
     pub(super) lease: Option<Lease>,
     /// The parameters of the route, for groups that name them.
@@ -118,6 +124,7 @@ pub(crate) struct Plan {
 
 /// Decides which way a request takes.
 pub(crate) fn begin(shared: &Arc<Shared>, policy: &Arc<Policy>, asked: Asked<'_>) -> Begin {
+    let came = Came::now(&shared.store);
     let outer = Outer::of(asked.extensions, &shared.store);
     let facts = RequestFacts::read(
         asked.method,
@@ -137,6 +144,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, policy: &Arc<Policy>, asked: Asked<'_>
         depth: outer.map_or(0, Outer::within),
         is_refresh: outer.is_some_and(Outer::is_refresh),
         outer,
+        came,
     };
     let begin = match search.bypass() {
         Some(Bypass::Disabled) => search.pass_through(),
@@ -155,6 +163,7 @@ struct Search<'a> {
     depth: u8,
     is_refresh: bool,
     outer: Option<&'a Outer>,
+    came: Came,
 }
 
 /// A key in a borrowed buffer. Behind the first `length` bytes stands what selects a variant, where
@@ -179,38 +188,58 @@ impl SearchKey<'_> {
 impl Search<'_> {
     /// Counts the request, and tells an outer layer of it.
     fn count(&self, begin: Begin) -> Begin {
-        let store = &self.shared.store;
-        let record = |event| {
-            if !self.is_refresh {
-                store.record(event);
-            }
-        };
-        let counted = |event| (!self.is_refresh).then(|| Counted::new(store, event));
         match begin {
             Begin::Answer(answer) => {
-                record(answer.event());
+                self.settle(answer.decision());
                 Begin::Answer(self.decided(answer))
             }
             Begin::Refresh(answer, refresh) => {
-                record(answer.event());
+                self.settle(answer.decision());
                 Begin::Refresh(self.decided(answer), refresh)
             }
             Begin::Refuse(refusal) => {
-                record(Event::Miss);
+                self.settle(refusal.decision());
                 Begin::Refuse(refusal)
             }
-            Begin::Bypass(passage) => Begin::Bypass(Passage {
-                counted: counted(Event::Bypass),
-                ..passage
-            }),
+            Begin::Bypass(passage) => {
+                let account = self.account(Decision::Bypass(passage.reason));
+                Begin::Bypass(Passage { account, ..passage })
+            }
             Begin::Drive(mut plan) => {
-                plan.counted = counted(match plan.why {
-                    Forwarded::Method => Event::Bypass,
-                    _ => Event::Miss,
+                plan.account = self.account(Decision::Forward {
+                    why: plan.why,
+                    status: None,
+                    collapsed: None,
+                    then: Then::Failed,
                 });
+                if let Some(account) = &plan.account {
+                    account.about(plan.key.as_bytes());
+                }
+                plan.counted = plan.account.as_ref().map(Account::counted);
                 Begin::Drive(plan)
             }
         }
+    }
+
+    /// It is answered, and that is its end.
+    fn settle(&self, decision: Decision) {
+        if self.is_refresh {
+            return;
+        }
+        let store = &self.shared.store;
+        let span = Span::of(store.name(), self.asked.route);
+        account::settle(store, decision, self.asked.route, self.came, &span);
+        self.came.measure(store);
+    }
+
+    /// It is under way, and will end so unless it is decided otherwise.
+    fn account(&self, looks: Decision) -> Option<Account> {
+        let (store, route) = (&self.shared.store, self.asked.route);
+        if self.is_refresh {
+            return None;
+        }
+        let span = Span::of(store.name(), route);
+        Some(Account::open(store, looks, route, self.came, span))
     }
 
     /// Tells an outer layer that this one decided.
@@ -245,7 +274,7 @@ impl Search<'_> {
             reason,
             invalidation: self.invalidation(),
             depth: self.depth,
-            counted: None,
+            account: None,
         })
     }
 
@@ -255,7 +284,7 @@ impl Search<'_> {
             reason: Bypass::Disabled,
             invalidation: None,
             depth: self.depth,
-            counted: None,
+            account: None,
         })
     }
 
@@ -272,7 +301,7 @@ impl Search<'_> {
         if self.facts.method == MethodClass::Post {
             return self.forward_post(&key);
         }
-        let now = self.shared.store.now();
+        let now = self.came.moment(&self.shared.store);
         let found = if self.is_refresh {
             Err(Forwarded::Stale)
         } else {
@@ -509,6 +538,7 @@ impl Search<'_> {
             origin: self.shared.origin(self.asked).into(),
             depth: self.depth,
             counted: None,
+            account: None,
             lease: self.outer.and_then(|outer| outer.take_lease(key.primary())),
             parameters: Vec::new(),
             rule: None,
@@ -642,7 +672,8 @@ impl Passage {
 
     /// The same, by its extensions.
     pub(crate) fn mark(&self, shared: &Arc<Shared>, extensions: &mut Extensions) {
-        let outer = Outer::new(&shared.store, self.depth, self.counted.clone(), None);
+        let counted = self.account.as_ref().map(Account::counted);
+        let outer = Outer::new(&shared.store, self.depth, counted, None);
         extensions.insert(outer);
         extensions.insert(Purger::new(shared));
     }
@@ -704,9 +735,21 @@ impl Passage {
         if self.depth > 0 {
             nested::mark_decided(extensions, &shared.store);
         }
+        let decision = Decision::Bypass(self.reason);
+        if let Some(account) = &self.account {
+            account.close(decision);
+        }
         let says = !decided && self.reason != Bypass::Disabled;
         let status = shared.status.as_ref().filter(|_| says)?;
-        Some(status.value(Decision::Bypass(self.reason)))
+        Some(status.value(decision))
+    }
+
+    /// Runs what belongs to the request, within its span.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        match &self.account {
+            Some(account) => account.enter(f),
+            None => f(),
+        }
     }
 
     /// The service failed to answer: what it may have done is not known, but an overloaded one must not

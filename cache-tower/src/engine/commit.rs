@@ -18,7 +18,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cache_core::{
-    Entry, Event, Freshness, Key,
+    Entry, Freshness, Key,
     policy::Life,
     remote,
     store::{FlightKey, Lead, NewEntry, Outcome, Ticket, Writer},
@@ -142,7 +142,7 @@ impl Keep {
             match self.share(shared, body, sharing).await {
                 Ok(shared) => place = shared,
                 Err(Overtaken) => {
-                    shared.store.record(Event::Refused);
+                    shared.store.refused(self.key.as_bytes());
                     return (self.passing(shared, body.clone()), false);
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::{
     FillJob, Origin, Shared,
+    account::{Account, Span},
     ask::{Ask, found_again},
     begin::Plan,
     commit::selecting_of,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     http::{
-        cache_status::Ground,
+        cache_status::{Decision, Ground},
         lookup::{Failure, Lookup, lookup, may_stand_in},
         request::MethodClass,
         shape::{Fit, Shape},
@@ -21,7 +22,7 @@ use crate::{
     stored::{Answer, Stored, StoredResponse, candidate},
 };
 use cache_core::{
-    Entry, Event,
+    Entry,
     clock::Moment,
     store::{Follower, Join, Lead, Outcome, Waited},
 };
@@ -39,8 +40,19 @@ pub(crate) enum Reply<RB> {
     Stored(Answer),
     /// The cache itself says no.
     Refused(Refusal),
-    /// The origin's response, and the job that takes in its body where that is still coming.
-    Origin(Response<ResponseBody<RB>>, Option<FillJob<RB>>),
+    /// The origin's response, what was decided about it, and the job that takes in its body where that is
+    /// still coming.
+    Origin(Response<ResponseBody<RB>>, Decision, Option<FillJob<RB>>),
+}
+
+impl<RB> Reply<RB> {
+    fn decision(&self) -> Decision {
+        match self {
+            Self::Stored(answer) => answer.decision(),
+            Self::Refused(refusal) => refusal.decision(),
+            Self::Origin(_, decision, _) => *decision,
+        }
+    }
 }
 
 /// What [`begin`](super::begin) decided must wait or go to the origin.
@@ -49,26 +61,31 @@ pub(crate) enum Reply<RB> {
 pub(crate) async fn drive<O, B>(
     shared: Arc<Shared>,
     policy: Arc<Policy>,
-    plan: Box<Plan>,
+    mut plan: Box<Plan>,
     origin: O,
     request: Request<B>,
 ) -> Result<Reply<O::Body>, O::Error>
 where
     O: Origin<B>,
 {
+    // Dropped with this future, it closes.
+    let account = plan.account.take();
+    let span = account.as_ref().map_or_else(Span::none, Account::span);
     let within = (plan.depth > 0).then(|| shared.store.clone());
     // Taken apart, because `&Request<B>` across an await would ask `B: Sync`.
     let (parts, body) = request.into_parts();
-    let reply = Trip {
+    let trip = Trip {
         shared,
         policy,
         plan,
         origin,
         parts,
         body,
+    };
+    let reply = span.around(trip.run()).await?;
+    if let Some(account) = account {
+        account.close(reply.decision());
     }
-    .run()
-    .await?;
     Ok(match (reply, within) {
         (Reply::Stored(answer), Some(store)) => Reply::Stored(answer.within(&store)),
         (reply, _) => reply,
@@ -104,7 +121,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
                 let (plan, headers) = (&mut self.plan, &self.parts.headers);
                 let found = remote::look(&self.shared, &self.policy, plan, headers).await;
                 return match found {
-                    Some(answer) => Ok(Reply::Stored(answer)),
+                    Some(answer) => Ok(self.found_there(answer)),
                     None => self.exchange(None, None, None).await,
                 };
             }
@@ -149,13 +166,10 @@ impl<O: Origin<B>, B> Trip<O, B> {
     fn share(&mut self, outcome: Outcome<Stored>) -> Joined {
         match outcome {
             Outcome::Unshared => Joined::Alone,
-            Outcome::Failed(_) => {
-                self.shared.store.record(Event::Collapsed);
-                self.stale_answer().map_or(
-                    Joined::Refused(Refusal::Failed(self.plan.why)),
-                    Joined::Answer,
-                )
-            }
+            Outcome::Failed(_) => self.stale_answer().map_or(
+                Joined::Refused(Refusal::Failed(self.plan.why)),
+                Joined::Answer,
+            ),
             // An invalidation overtook it, maybe before this request came.
             Outcome::Ready(entry) if !entry.is_current() => Joined::Nothing,
             Outcome::Ready(entry) => self.share_response(&entry),
@@ -178,10 +192,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
         };
         let now = self.shared.store.now();
         match Answer::collapsed(Arc::clone(entry), shape, now, self.plan.why) {
-            Some(answer) => {
-                self.shared.store.record(Event::Collapsed);
-                Joined::Answer(answer)
-            }
+            Some(answer) => Joined::Answer(answer),
             None => Joined::Nothing,
         }
     }
@@ -230,10 +241,11 @@ impl<O: Origin<B>, B> Trip<O, B> {
             Consulted::Load(sharing) => self.exchange(Some(lead), sharing, None).await,
             Consulted::Answer(entry, answer) => {
                 lead.finish(Outcome::Ready(entry));
-                Ok(Reply::Stored(answer))
+                Ok(self.found_there(answer))
             }
             Consulted::Failed(error) => {
                 lead.finish(Outcome::Failed(error));
+                self.note_remote();
                 let stale = self.stale_answer();
                 let refused = || Reply::Refused(Refusal::Failed(self.plan.why));
                 Ok(stale.map_or_else(refused, Reply::Stored))
@@ -243,6 +255,18 @@ impl<O: Origin<B>, B> Trip<O, B> {
                 drop(lead);
                 self.give_up_waiting().await
             }
+        }
+    }
+
+    /// The remote tier, or another process, answers.
+    fn found_there(&self, answer: Answer) -> Reply<O::Body> {
+        self.note_remote();
+        Reply::Stored(answer.found_there())
+    }
+
+    fn note_remote(&self) {
+        if let Some(counted) = &self.plan.counted {
+            counted.found_there();
         }
     }
 
@@ -257,7 +281,6 @@ impl<O: Origin<B>, B> Trip<O, B> {
             return None;
         }
         let shape = self.shape(entry.value()?.response()?)?;
-        self.shared.store.record(Event::Collapsed);
         let answer = Answer::collapsed(Arc::clone(&entry), shape, now, self.plan.why)?;
         Some((entry, answer))
     }
@@ -295,7 +318,9 @@ impl<O: Origin<B>, B> Trip<O, B> {
                 .failed(Failure::Unreachable)
                 .map_or(Err(error), |stale| Ok(Reply::Stored(stale))),
             Ok(response) => Ok(match exchange.settle(response).await {
-                Settled::Response(response, job) => Reply::Origin(response, job),
+                Settled::Response(response, decision, job) => {
+                    Reply::Origin(response, decision, job)
+                }
                 Settled::Stored(answer) => Reply::Stored(answer),
                 Settled::Refused(refusal) => Reply::Refused(refusal),
             }),

@@ -38,7 +38,8 @@ use bytes::Bytes;
 use cache_core::{
     BoxError, Entry, Error, Event,
     clock::Moment,
-    store::{Lead, Outcome, Ticket},
+    observe::Loaded,
+    store::{Lead, Loading, Outcome, Ticket},
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body::{Body, Frame};
@@ -60,6 +61,7 @@ pub(super) struct Exchange {
     ticket: Ticket,
     collapsed: Option<bool>,
     ask: Ask,
+    loading: Loading<Stored>,
     /// The response was judged by a targeted field, which is not passed on.
     is_targeted: bool,
     forwarded: Moment,
@@ -71,7 +73,7 @@ pub(super) struct Exchange {
 #[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Settled<B> {
     /// The response goes to the client; the job takes in its body where that is still coming.
-    Response(Response<ResponseBody<B>>, Option<FillJob<B>>),
+    Response(Response<ResponseBody<B>>, Decision, Option<FillJob<B>>),
     /// Something stored answers: confirmed by the origin, or in its place.
     Stored(Answer),
     /// The cache itself says no.
@@ -93,6 +95,7 @@ impl Exchange {
         let forwarded = shared.store.now();
         let request_headers = Arc::new(headers.clone());
         let ask = Ask::of(&shared, &policy, &plan, headers);
+        let loading = shared.store.begin_load();
         Self {
             shared,
             policy,
@@ -102,6 +105,7 @@ impl Exchange {
             ticket,
             collapsed,
             ask,
+            loading,
             is_targeted: false,
             forwarded,
             request_headers,
@@ -141,7 +145,10 @@ impl Exchange {
     /// its turn, and if that fails too the others share the failure.
     pub(super) fn failed(&mut self, failure: Failure) -> Option<Answer> {
         let error = Error::load("the origin failed");
-        self.shared.store.record(Event::LoadFailed);
+        self.loading.ends(Loaded::Failed);
+        self.shared
+            .store
+            .load_failed(self.plan.key.as_bytes(), &error);
         if let (Some(invalidation), Failure::Unreachable) = (self.plan.invalidation.take(), failure)
         {
             invalidation.drop_it();
@@ -197,6 +204,8 @@ impl Exchange {
             self.plan.parameters = parameters;
         }
         if nested::was_decided(&mut parts.extensions, &self.shared.store) {
+            // That one's load it was.
+            self.loading.forget();
             self.release(UNSHARED);
             return self.decided_within(parts, body);
         }
@@ -481,6 +490,10 @@ impl Exchange {
                 Then::Overtaken
             },
         };
+        self.loading.ends(match is_stored {
+            true => Loaded::Stored,
+            false => Loaded::Overtaken,
+        });
         let is_head = self.plan.facts.method == MethodClass::Head;
         Answer::validated(Arc::clone(entry), shape, now, is_head, decision)
     }
@@ -542,7 +555,11 @@ impl Exchange {
     /// The origin answered a question of ours so that it answers no client. What the question was about is
     /// not asked about again.
     fn incoherent<B>(&mut self) -> Settled<B> {
-        self.shared.store.record(Event::LoadFailed);
+        self.loading.ends(Loaded::Failed);
+        let error = Error::load("the origin answered what it was not asked");
+        self.shared
+            .store
+            .load_failed(self.plan.key.as_bytes(), &error);
         self.shared.withdraw(&self.plan.key);
         self.release(UNSHARED_BY_REQUEST);
         Settled::Refused(Refusal::BadGateway(self.plan.why))
@@ -647,13 +664,19 @@ impl Exchange {
         then: Then,
         job: Option<FillJob<B>>,
     ) -> Settled<B> {
+        let decision = Decision::Forward {
+            why: self.plan.why,
+            status: None,
+            collapsed: self.collapsed,
+            then,
+        };
+        self.loading.ends(match then {
+            Then::Stored { .. } => Loaded::Stored,
+            Then::Overtaken => Loaded::Overtaken,
+            Then::Failed | Then::WaitTimeout => Loaded::Failed,
+            Then::Passed(_) | Then::DecidedWithin => Loaded::Passed,
+        });
         if let (Some(status), true) = (&self.shared.status, then != Then::DecidedWithin) {
-            let decision = Decision::Forward {
-                why: self.plan.why,
-                status: None,
-                collapsed: self.collapsed,
-                then,
-            };
             append_status(&mut parts.headers, status.value(decision));
         }
         if self.is_targeted {
@@ -671,7 +694,7 @@ impl Exchange {
         if self.plan.depth > 0 {
             nested::mark_decided(&mut parts.extensions, &self.shared.store);
         }
-        Settled::Response(Response::from_parts(parts, body), job)
+        Settled::Response(Response::from_parts(parts, body), decision, job)
     }
 
     /// Whether the client has the response already, whose condition was put aside for a question of ours.

@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cache_core::{
-    BoxError, Error, Event,
+    BoxError, Error,
     store::{FlightKey, Lead, Outcome},
 };
 use http_body::{Body, Frame};
@@ -268,8 +268,10 @@ where
 
     fn failed(&mut self, error: BoxError) {
         self.leave(Rest::Error(error));
-        self.shared.store.record(Event::LoadFailed);
         let failure = Error::load("the response ended early");
+        self.shared
+            .store
+            .load_failed(self.keep.key.as_bytes(), &failure);
         let renews = self.keep.renews && self.lead.is_some();
         let pause = renews.then(|| {
             let (key, life) = (&self.keep.key, self.policy.life());

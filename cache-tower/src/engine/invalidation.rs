@@ -12,7 +12,7 @@ use crate::{
     policy::Policy,
     stored::Stored,
 };
-use cache_core::Key;
+use cache_core::{Key, observe::Source};
 use http::{HeaderMap, StatusCode};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -58,6 +58,7 @@ impl Invalidation {
     /// when it is done; dropped before, it goes on in the background.
     pub(super) async fn carry_out(mut self, status: StatusCode, headers: &HeaderMap) {
         if invalidates(MethodClass::Unsafe, status) {
+            self.shared.store.invalidated(Source::Update);
             let of_stored = self.groups_of(&self.key).await;
             let (keys, groups) = self.outdated(headers, of_stored);
             self.shared.invalidate(&keys, groups).await;
@@ -71,6 +72,7 @@ impl Invalidation {
         if !invalidates(MethodClass::Unsafe, status) {
             return;
         }
+        self.shared.store.invalidated(Source::Update);
         let (keys, groups) = self.outdated(headers, self.groups_here(&self.key));
         for key in keys {
             self.shared.invalidate_uri_behind(&key);
@@ -152,6 +154,7 @@ impl Invalidation {
 impl Drop for Invalidation {
     fn drop(&mut self) {
         if !self.ended {
+            self.shared.store.invalidated(Source::Update);
             self.shared.invalidate_uri_behind(&self.key);
         }
     }

@@ -8,6 +8,7 @@
 //! | File | What |
 //! |---|---|
 //! | `begin` | which way a request takes |
+//! | `account` | how a request is counted, measured and traced |
 //! | `drive` | waiting for another's response, or leading |
 //! | `ask` | what the origin is asked, by what is stored |
 //! | `exchange` | one request that was forwarded, and what becomes of its response |
@@ -21,6 +22,7 @@
 //! | `policies` | equal policies as one |
 //! | `alone` | how many may go by themselves |
 
+mod account;
 mod alone;
 mod ask;
 mod begin;
@@ -52,7 +54,7 @@ use crate::{
 };
 use alone::Alone;
 use bytes::Bytes;
-use cache_core::{BoxError, Key, Store};
+use cache_core::{BoxError, Key, Store, observe::Source};
 use http::{HeaderName, Request, Response, Uri};
 use http_body::Body;
 use policies::Policies;
@@ -155,6 +157,7 @@ impl Shared {
 
     /// What is stored under a key is not so any more.
     pub(crate) fn withdraw(&self, key: &Key) {
+        self.store.invalidated(Source::Withdrawn);
         self.store.invalidate_behind(&[key.as_bytes()], &[]);
     }
 }

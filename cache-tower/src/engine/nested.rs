@@ -5,14 +5,12 @@
 //! stored itself: what is stored has an [`Owner`]. An outer layer marks the request it forwards; the
 //! inner one marks the response it decided about; and the outer one then stores nothing.
 
+use super::account::Counted;
 use crate::{policy::Policy, stored::Stored};
-use cache_core::{Event, Store, remote::Lease};
+use cache_core::{Store, remote::Lease};
 use http::Extensions;
 use sha2::{Digest, Sha256};
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whose a stored response is, and a flight: one layer's, at one depth within others of its cache.
 #[derive(Debug, Clone)]
@@ -137,24 +135,4 @@ pub(crate) fn was_decided(extensions: &mut Extensions, store: &Store<Stored>) ->
         extensions.remove::<Decided>();
     }
     decided
-}
-
-/// That a layer counted a request. The layer right within takes it back and counts by itself, so each
-/// request is counted once, by the innermost layer it came to.
-#[derive(Clone)]
-pub(crate) struct Counted(Arc<(Event, AtomicBool)>);
-
-impl Counted {
-    /// Counts the request.
-    pub(crate) fn new(store: &Store<Stored>, event: Event) -> Self {
-        store.record(event);
-        Self(Arc::new((event, AtomicBool::new(true))))
-    }
-
-    fn take_back(&self, store: &Store<Stored>) {
-        let (event, counted) = &*self.0;
-        if counted.swap(false, Ordering::Relaxed) {
-            store.retract(*event);
-        }
-    }
 }

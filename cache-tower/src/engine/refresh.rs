@@ -84,6 +84,7 @@ pub(crate) async fn refresh<O, B>(
         }
         Consulted::Failed(_) | Consulted::TimedOut => return,
     };
+    let (store, key) = (shared.store.clone(), plan.key.clone());
     let mut exchange = Exchange::new(
         shared,
         policy,
@@ -103,13 +104,15 @@ pub(crate) async fn refresh<O, B>(
                 exchange.failed(Failure::Unreachable);
             }
             Ok(response) => {
-                if let Settled::Response(_, Some(job)) = exchange.settle(response).await {
+                if let Settled::Response(_, _, Some(job)) = exchange.settle(response).await {
                     job.run().await;
                 }
             }
         }
     };
     // One that takes too long is given up; its lead goes with it.
-    let _ = tokio::time::timeout(limit, work).await;
+    if tokio::time::timeout(limit, work).await.is_err() {
+        store.late(key.as_bytes());
+    }
     drop(permit);
 }

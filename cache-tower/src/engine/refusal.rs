@@ -25,7 +25,12 @@ impl Refusal {
         let mut response = Response::new(ResponseBody::empty());
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let (Some(status), Some(decision)) = (&shared.status, self.decision()) {
+        let decision = self.decision();
+        if let Some(status) = shared
+            .status
+            .as_ref()
+            .filter(|_| decision != Decision::OnlyIfCached)
+        {
             headers.insert(CACHE_STATUS, status.value(decision));
         }
         *response.status_mut() = match self {
@@ -41,18 +46,15 @@ impl Refusal {
         response
     }
 
-    fn decision(self) -> Option<Decision> {
-        let forward = |why, collapsed, then| {
-            Some(Decision::Forward {
-                why,
-                status: None,
-                collapsed,
-                then,
-            })
+    pub(super) fn decision(self) -> Decision {
+        let forward = |why, collapsed, then| Decision::Forward {
+            why,
+            status: None,
+            collapsed,
+            then,
         };
         match self {
-            // RFC 9211 §2: the field is not for what a cache makes by itself.
-            Self::OnlyIfCached => None,
+            Self::OnlyIfCached => Decision::OnlyIfCached,
             Self::Failed(why) => forward(why, Some(true), Then::Failed),
             Self::BadGateway(why) => forward(why, None, Then::Failed),
             Self::WaitTimeout(why) => forward(why, Some(false), Then::WaitTimeout),

@@ -25,7 +25,7 @@ use crate::{
     stored::{Answer, Stored, candidate},
 };
 use cache_core::{
-    Entry, Error, Event, Key,
+    Entry, Error, Key,
     clock::Moment,
     remote::{Budget, Failures, Held, Lease, Leasing},
     store::{Lead, Ticket},
@@ -288,7 +288,6 @@ pub(super) async fn consult(
                 if !concerns(&error, &lane_of(policy, search.plan), failures) {
                     break;
                 }
-                shared.store.record(Event::RemoteCollapsed);
                 if failures == Failures::Remembered {
                     let key = &search.plan.key;
                     shared.store.pause_for(key, error.clone(), left);
@@ -395,7 +394,7 @@ impl<'a> Search<'a> {
             return is_ours.then_some(entry);
         }
         let Some(stored) = codec::decode(held.body()?.clone(), &Owner::new(policy, depth)) else {
-            store.record(Event::RemoteOdd);
+            store.undecodable(key.as_bytes());
             return None;
         };
         let size = match &stored {
@@ -451,7 +450,6 @@ impl<'a> Search<'a> {
             self.plan.why = Forwarded::Stale;
         }
         let answer = if waited && is_fresh {
-            self.shared.store.record(Event::RemoteCollapsed);
             Answer::collapsed(Arc::clone(entry), shape, now, self.plan.why)
         } else {
             let is_head = self.plan.facts.method == MethodClass::Head;

@@ -3,6 +3,7 @@
 //! It says what the cache did and why, never the key, the host or an error's text.
 
 use super::{admit::Pass, request::Bypass};
+use cache_core::observe::{Outcome, Tier};
 use http::{HeaderValue, StatusCode};
 use std::{
     fmt::{self, Write as _},
@@ -19,6 +20,8 @@ pub enum Decision {
         ttl: Ttl,
         /// On what ground.
         ground: Ground,
+        /// Where it was stored.
+        tier: Tier,
     },
     /// It did not look.
     Bypass(Bypass),
@@ -33,6 +36,57 @@ pub enum Decision {
         /// What became of the answer.
         then: Then,
     },
+    /// The client wanted nothing but what is stored, and nothing stored will do (RFC 9111 §5.2.1.7). A cache
+    /// sends no Cache-Status with what it makes by itself (RFC 9211 §2).
+    OnlyIfCached,
+}
+
+impl Decision {
+    /// The same in the terms of all caches; `tier` is where the answer came from, if not from the origin.
+    pub const fn outcome(self, tier: Tier) -> Outcome {
+        match self {
+            Self::Hit {
+                ground: Ground::Fresh,
+                tier,
+                ..
+            } => Outcome::Hit { tier },
+            Self::Hit { ground, .. } => Outcome::Stale {
+                reason: ground.as_str(),
+            },
+            Self::Bypass(reason) => Outcome::Bypass {
+                reason: reason.as_str(),
+            },
+            Self::Forward {
+                why: Forwarded::Method,
+                ..
+            } => Outcome::Bypass {
+                reason: Forwarded::Method.as_str(),
+            },
+            Self::Forward { why, collapsed, .. } => Outcome::Miss {
+                reason: why.as_str(),
+                collapsed: match collapsed {
+                    Some(true) => Some(tier),
+                    _ => None,
+                },
+            },
+            Self::OnlyIfCached => Outcome::Miss {
+                reason: "only-if-cached",
+                collapsed: None,
+            },
+        }
+    }
+
+    /// The freshness lifetime of what answers or is stored.
+    pub const fn ttl(self) -> Option<Ttl> {
+        match self {
+            Self::Hit { ttl, .. }
+            | Self::Forward {
+                then: Then::Stored { ttl },
+                ..
+            } => Some(ttl),
+            Self::Bypass(_) | Self::Forward { .. } | Self::OnlyIfCached => None,
+        }
+    }
 }
 
 /// The ground on which something stored was used.
@@ -46,6 +100,18 @@ pub enum Ground {
     IfError,
     /// It is stale, and the client takes it so.
     MaxStale,
+}
+
+impl Ground {
+    /// A word for metrics, spans and the Cache-Status field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::WhileRevalidate => "swr",
+            Self::IfError => "stale-if-error",
+            Self::MaxStale => "max-stale",
+        }
+    }
 }
 
 /// Why a request was forwarded (RFC 9211 §2.2).
@@ -102,6 +168,20 @@ pub enum Then {
     WaitTimeout,
 }
 
+impl Then {
+    /// A word for spans and the Cache-Status field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored { .. } => "stored",
+            Self::Passed(pass) => pass.as_str(),
+            Self::Overtaken => "overtaken",
+            Self::DecidedWithin => "inner",
+            Self::Failed => "failed",
+            Self::WaitTimeout => "wait-timeout",
+        }
+    }
+}
+
 /// A freshness lifetime in whole seconds, negative where it has ended (RFC 9211 §2.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ttl(i64);
@@ -110,6 +190,11 @@ impl Ttl {
     /// So much remains; parts of a second are left out.
     pub fn left(left: Duration) -> Self {
         Self(i64::try_from(left.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// The seconds.
+    pub const fn seconds(self) -> i64 {
+        self.0
     }
 
     /// It ended so long ago; parts of a second count as one.
@@ -149,10 +234,12 @@ impl CacheStatus {
             Decision::Hit {
                 ttl,
                 ground: Ground::Fresh,
+                tier: Tier::Memory,
             } => self.fresh.get(ttl.0, write),
             Decision::Hit {
                 ttl,
                 ground: Ground::WhileRevalidate,
+                ..
             } => self.while_revalidate.get(-ttl.0, write),
             Decision::Bypass(reason) => self
                 .bypasses
@@ -184,12 +271,11 @@ struct Parameters(Decision);
 impl fmt::Display for Parameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Decision::Hit { ttl, ground } => {
-                let detail = match ground {
-                    Ground::Fresh => "L1",
-                    Ground::WhileRevalidate => "swr",
-                    Ground::IfError => "stale-if-error",
-                    Ground::MaxStale => "max-stale",
+            Decision::Hit { ttl, ground, tier } => {
+                let detail = match (ground, tier) {
+                    (Ground::Fresh, Tier::Memory) => "L1",
+                    (Ground::Fresh, Tier::Remote) => "L2",
+                    (ground, _) => ground.as_str(),
                 };
                 write!(f, ";hit;ttl={};detail={detail}", ttl.0)
             }
@@ -219,13 +305,10 @@ impl fmt::Display for Parameters {
                 }
                 match then {
                     Then::Stored { .. } => Ok(()),
-                    Then::Passed(pass) => write!(f, ";detail={}", pass.as_str()),
-                    Then::Overtaken => f.write_str(";detail=overtaken"),
-                    Then::DecidedWithin => f.write_str(";detail=inner"),
-                    Then::Failed => f.write_str(";detail=failed"),
-                    Then::WaitTimeout => f.write_str(";detail=wait-timeout"),
+                    then => write!(f, ";detail={}", then.as_str()),
                 }
             }
+            Decision::OnlyIfCached => Ok(()),
         }
     }
 }
@@ -298,6 +381,7 @@ mod tests {
                 Decision::Hit {
                     ttl,
                     ground: Ground::Fresh,
+                    tier: Tier::Memory,
                 },
                 "cache-tower;hit;ttl=376;detail=L1",
             ),
@@ -305,6 +389,7 @@ mod tests {
                 Decision::Hit {
                     ttl: Ttl::ended(Duration::from_millis(11_001)),
                     ground: Ground::IfError,
+                    tier: Tier::Memory,
                 },
                 "cache-tower;hit;ttl=-12;detail=stale-if-error",
             ),
@@ -312,6 +397,7 @@ mod tests {
                 Decision::Hit {
                     ttl: Ttl::ended(Duration::from_secs(3)),
                     ground: Ground::WhileRevalidate,
+                    tier: Tier::Memory,
                 },
                 "cache-tower;hit;ttl=-3;detail=swr",
             ),

@@ -7,7 +7,7 @@ use super::{
     validator::{EntityTag, Tag, Validators, etag},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 /// No more tags than this are offered in one request,
 const MOST_OFFERED: usize = 32;
@@ -15,7 +15,7 @@ const MOST_OFFERED: usize = 32;
 const MOST_OFFERED_BYTES: usize = 8 * 1024;
 
 /// What of a stored response the conditions of a request are evaluated against.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Stored<'a> {
     /// Its status.
     pub status: StatusCode,
@@ -23,6 +23,16 @@ pub struct Stored<'a> {
     pub headers: &'a HeaderMap,
     /// When it was received.
     pub received: SystemTime,
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for Stored<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored")
+            .field("status", &self.status)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the conditions of a request ask for.

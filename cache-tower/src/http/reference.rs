@@ -6,9 +6,10 @@ use http::{
     HeaderMap, Uri, header,
     uri::{PathAndQuery, Scheme},
 };
+use std::fmt;
 
 /// The target URI of a request (RFC 9110 §7.1), which references in its response are relative to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Base<'a> {
     /// `http` or `https`.
     pub scheme: &'a str,
@@ -18,6 +19,15 @@ pub struct Base<'a> {
     pub path: &'a str,
     /// The query as it came, without its `?`.
     pub query: Option<&'a str>,
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for Base<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Base")
+            .field("scheme", &self.scheme)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Base<'a> {

@@ -6,7 +6,10 @@
 
 use super::{date, text};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 /// A version may be replaced unseen within the second that its Last-Modified names. Only where Date
 /// is at least this much later is it known to be the last of that second, even if the two were taken
@@ -14,10 +17,19 @@ use std::time::{Duration, SystemTime};
 const APART: Duration = Duration::from_secs(60);
 
 /// An entity tag (RFC 9110 §8.8.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EntityTag<'a> {
     is_weak: bool,
     opaque: &'a [u8],
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for EntityTag<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EntityTag")
+            .field("is_weak", &self.is_weak)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> EntityTag<'a> {
@@ -61,12 +73,22 @@ fn is_etagc(byte: &u8) -> bool {
 }
 
 /// What stands where an entity tag should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Tag<'a> {
     /// An entity tag.
     Entity(EntityTag<'a>),
     /// Anything else.
     Malformed(&'a [u8]),
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for Tag<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Entity(_) => "Entity",
+            Self::Malformed(_) => "Malformed",
+        })
+    }
 }
 
 impl<'a> Tag<'a> {
@@ -122,11 +144,21 @@ impl<'a> Tag<'a> {
 }
 
 /// The validators of a response.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Validators<'a> {
     etag: Option<(&'a HeaderValue, Tag<'a>)>,
     last_modified: Option<(&'a HeaderValue, SystemTime)>,
     is_date_apart: bool,
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for Validators<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validators")
+            .field("etag", &self.etag.is_some())
+            .field("last_modified", &self.last_modified.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Validators<'a> {

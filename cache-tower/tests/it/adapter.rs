@@ -27,6 +27,7 @@ fn written<H: Send + Sync + 'static>(
         others: &|_| HeaderMap::new(),
         extensions: &none,
         has_body: false,
+        route: "",
     };
     let Begin::Answer(answer) = engine.begin(asked) else {
         panic!("it is stored");

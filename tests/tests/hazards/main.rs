@@ -34,6 +34,7 @@ mod methods;
 mod outside;
 mod ranges;
 mod routes;
+mod secrets;
 mod shared_tier;
 mod sharing;
 mod sockets;

@@ -1,6 +1,7 @@
 //! How the servers are, and telling of it.
 
 use crate::{
+    observe::tell,
     remote::{Health, State},
     timer,
 };
@@ -131,13 +132,16 @@ impl Board {
 
     /// Tells the observer what is new; the same trouble again once a minute at most.
     fn tell(&self, mut rows: MutexGuard<'_, Rows>) {
-        let Some(observer) = &self.observer else {
+        if self.observer.is_none() && !cfg!(feature = "tracing") {
             return;
-        };
+        }
         let health = rows.health();
         if rows.told.is_news(&health, timer::now()) {
             drop(rows);
-            observer(&health);
+            tell::health(&health);
+            if let Some(observer) = &self.observer {
+                observer(&health);
+            }
         }
     }
 

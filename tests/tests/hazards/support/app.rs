@@ -3,6 +3,7 @@
 use super::{
     Body, BoxError, Log, Service, Way, eventually,
     log::Saw,
+    metered,
     wire::{self, Wire},
 };
 use bytes::Bytes;
@@ -251,6 +252,7 @@ impl App {
             "each request is counted once: {stats:?}"
         );
         assert!(stats.collapsed <= stats.misses, "{stats:?}");
+        metered::expect(|| self.stats()).await;
     }
 
     /// The same, where `others` were sent to the same cache by another app.

@@ -1,5 +1,6 @@
 //! What a scenario runs on.
 
+use super::metered;
 use std::{cell::Cell, future::Future};
 use tokio::{runtime, task::LocalSet};
 
@@ -59,6 +60,9 @@ pub(crate) fn run(framework: Framework, way: Way, time: Time, scenario: impl Fut
         Time::Threads => runtime::Builder::new_multi_thread(),
     };
     builder.enable_all();
+    // What handles and threads the scenario leaves behind may still tell it.
+    let recorder = metered::begin();
+    builder.on_thread_start(move || metered::join(recorder));
     match time {
         Time::Paused => builder.start_paused(true),
         Time::Real => &mut builder,
@@ -67,4 +71,5 @@ pub(crate) fn run(framework: Framework, way: Way, time: Time, scenario: impl Fut
     let runtime = builder.build().unwrap();
     // actix's services stay in this thread.
     LocalSet::new().block_on(&runtime, scenario);
+    metered::end();
 }

@@ -5,6 +5,7 @@ mod app;
 mod axum;
 mod framework;
 mod log;
+mod metered;
 mod origin;
 mod reply;
 mod site;

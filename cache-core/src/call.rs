@@ -1,0 +1,125 @@
+//! One call of a typed cache, from its coming to its end: counted once, measured, traced.
+
+use crate::{
+    clock::Moment,
+    event::Event,
+    observe::{Outcome, Tier, Trail},
+    store::Store,
+};
+use std::future::Future;
+
+/// A call that is not answered at once. It ends when it is dropped, as also when its caller leaves.
+pub(crate) struct Call<'a, V> {
+    store: &'a Store<V>,
+    came: Event,
+    began: Moment,
+    pub(crate) trail: Trail,
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+impl<'a, V> Call<'a, V> {
+    /// Counts the call as what it looks like.
+    pub(crate) fn begin(store: &'a Store<V>, came: Event, now: Moment) -> Self {
+        store.record(came);
+        store.measure_if_due(now);
+        Self {
+            store,
+            came,
+            began: now,
+            trail: Trail::default(),
+            #[cfg(feature = "tracing")]
+            span: span(store.name()),
+        }
+    }
+
+    /// Runs what the call has to wait for, within its span.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn traced<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
+        tracing::Instrument::instrument(work, self.span.clone())
+    }
+
+    /// Runs what the call has to wait for.
+    #[cfg(not(feature = "tracing"))]
+    #[allow(clippy::unused_self, reason = "it has no span")]
+    pub(crate) fn traced<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
+        work
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.came {
+            Event::Miss => self.trail.outcome("absent"),
+            came => answered(came),
+        }
+    }
+}
+
+impl<V> Drop for Call<'_, V> {
+    fn drop(&mut self) {
+        let outcome = self.outcome();
+        #[cfg(feature = "tracing")]
+        note(&self.span, outcome);
+        // Only who tells the time looks at the clock.
+        let took = cfg!(feature = "metrics").then(|| self.store.now().since(self.began));
+        self.store.ended(self.came, outcome, "", took);
+    }
+}
+
+/// Counts a call that memory settles at once. How long it took is not told: reading the clock takes as long.
+pub(crate) fn settled<V>(store: &Store<V>, event: Event, now: Moment) {
+    store.record(event);
+    store.measure_if_due(now);
+    let outcome = answered(event);
+    #[cfg(feature = "tracing")]
+    if tracing::enabled!(target: "cache_core", tracing::Level::INFO) {
+        note(&span(store.name()), outcome);
+    }
+    store.ended(event, outcome, "", None);
+}
+
+/// The outcome of a call that ends as it looked when it came.
+fn answered(came: Event) -> Outcome {
+    match came {
+        Event::Hit => Outcome::Hit { tier: Tier::Memory },
+        Event::Stale => Outcome::Stale {
+            reason: "while-revalidate",
+        },
+        Event::Bypass => Outcome::Bypass { reason: "disabled" },
+        _ => Outcome::Miss {
+            reason: "absent",
+            collapsed: None,
+        },
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn span(cache: &str) -> tracing::Span {
+    use tracing::field::Empty;
+    tracing::info_span!(
+        target: "cache_core",
+        "cache.get",
+        otel.kind = "internal",
+        cache.name = cache,
+        cache.outcome = Empty,
+        cache.tier = Empty,
+        cache.reason = Empty,
+        cache.collapsed = Empty,
+    )
+}
+
+#[cfg(feature = "tracing")]
+fn note(span: &tracing::Span, outcome: Outcome) {
+    span.record("cache.outcome", outcome.as_str());
+    match outcome {
+        Outcome::Hit { tier } => {
+            span.record("cache.tier", tier.as_str());
+        }
+        Outcome::Stale { reason } | Outcome::Bypass { reason } => {
+            span.record("cache.reason", reason);
+        }
+        Outcome::Miss { reason, collapsed } => {
+            span.record("cache.reason", reason);
+            span.record("cache.collapsed", collapsed.is_some());
+        }
+    }
+}
