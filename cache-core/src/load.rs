@@ -67,7 +67,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<BoxError>,
     {
         if !self.is_enabled() {
-            return self.pass(&key, load).await;
+            return Box::pin(self.pass(&key, load)).await;
         }
         let key = FlightKey { key, lane: None };
         let now = self.store.now();
@@ -79,12 +79,14 @@ impl<V: Send + Sync + 'static> Cache<V> {
             }
             Found::Refresh(stale, lead) => {
                 let call = Call::begin(&self.store, event, now);
-                let refresh = self.refresh(lead, load, stale, &call.trail);
+                // Boxed, as all that loads is: a loader that asks for other keys holds the future of each of
+                // them, and unboxed these would grow by a factor with each level.
+                let refresh = Box::pin(self.refresh(lead, load, stale, &call.trail));
                 call.traced(refresh).await
             }
             Found::Load(stale) => {
                 let call = Call::begin(&self.store, event, now);
-                let load = self.fly_or_make_do(&key, load, stale, &call.trail);
+                let load = Box::pin(self.fly_or_make_do(&key, load, stale, &call.trail));
                 call.traced(load).await
             }
         }
@@ -129,7 +131,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<BoxError> + Send + 'static,
     {
         if !self.is_enabled() {
-            return self.pass(&key, load).await;
+            return Box::pin(self.pass(&key, load)).await;
         }
         let key = FlightKey { key, lane: None };
         let now = self.store.now();
@@ -159,7 +161,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             }
             Found::Load(stale) => {
                 let call = Call::begin(&self.store, event, now);
-                let load = self.fly_or_make_do(&key, load, stale, &call.trail);
+                let load = Box::pin(self.fly_or_make_do(&key, load, stale, &call.trail));
                 call.traced(load).await
             }
         }
