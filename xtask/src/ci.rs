@@ -34,8 +34,8 @@ const CHAOS: &[(&[&str], &str)] = &[
 fn chaos() -> Report {
     let mut report = Report::default();
     for (scenarios, cycles) in CHAOS {
-        let cycles = ["--counts-only", "--cycles", cycles];
-        report.merge(tests_bins::chaos(&[scenarios, cycles.as_slice()].concat()));
+        let args = [scenarios, ["--cycles", cycles].as_slice()].concat();
+        report.merge(tests_bins::counted_chaos(&args));
     }
     report
 }

@@ -25,10 +25,20 @@ pub(crate) fn bench<S: AsRef<str>>(args: &[S]) -> Report {
 }
 
 pub(crate) fn chaos<S: AsRef<str>>(args: &[S]) -> Report {
+    chaos_of("release", args)
+}
+
+/// As [`chaos`], but counts and bytes alone are judged. It is built as the fuzz targets are, because that
+/// checks more, and so that CI builds the dependencies once for both.
+pub(crate) fn counted_chaos(args: &[&str]) -> Report {
+    chaos_of("fuzz", &[&["--counts-only"], args].concat())
+}
+
+fn chaos_of<S: AsRef<str>>(profile: &str, args: &[S]) -> Report {
     if let Err(missing) = system::provide() {
         return Report::failed(missing);
     }
-    start(&["--release", "--bin", "chaos"], args)
+    start(&["--profile", profile, "--bin", "chaos"], args)
 }
 
 /// Puts the table of variables into the README.
