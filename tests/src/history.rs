@@ -439,6 +439,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// This and another, as one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            reads: self.reads + other.reads,
+            told: self.told + other.told,
+            writes: self.writes + other.writes,
+            unconfirmed: self.unconfirmed + other.unconfirmed,
+            loads: self.loads + other.loads,
+            refused: self.refused + other.refused,
+            stops: self.stops + other.stops,
+            wrong: self.wrong + other.wrong,
+        }
+    }
+
     /// What has to hold, and that what was to happen did.
     #[must_use]
     pub fn figures(&self, operations: u64) -> Vec<(&'static str, Figure)> {

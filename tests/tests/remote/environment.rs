@@ -80,8 +80,8 @@ async fn redis_alone_keeps_responses_there_and_none_in_memory() {
     }
     assert_eq!(calls.load(SeqCst), 2);
     let stats = one.stats();
-    assert_eq!((stats.entries, stats.hits), (0, 0), "{stats:?}");
-    assert!(stats.remote_hits >= 6, "{stats:?}");
+    assert_eq!((stats.entries, stats.hits), (0, 6), "{stats:?}");
+    assert!(stats.remote_hits >= stats.hits, "{stats:?}");
     // Another process, another config: the same entries.
     let (other, its_app, its_calls) = site(&self::config("redis", &server.url()));
     connected(&other).await;
@@ -146,7 +146,9 @@ async fn one_config_gives_all_its_caches_the_same_connections_and_names() {
         .unwrap();
     let names: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
     assert!(
-        !names.is_empty() && names.iter().all(|name| name.starts_with("it:")),
+        names
+            .iter()
+            .all(|name| name.starts_with("it:") || name.starts_with("lease:{it:")),
         "{names:?}"
     );
     assert!(names.iter().any(|name| name == "it:numbers:1"), "{names:?}");
