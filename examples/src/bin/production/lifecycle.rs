@@ -94,3 +94,57 @@ pub(crate) fn signals() -> Result<impl Future<Output = ()> + Send + 'static, Str
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use std::{net::Ipv4Addr, sync::Arc};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::Notify,
+    };
+
+    /// One request, which its handler has begun when this returns and ends when `end` says so.
+    async fn request(end: &Arc<Notify>) -> (TcpStream, TcpListener, Router, Arc<Notify>) {
+        let begun = Arc::new(Notify::new());
+        let (begins, ends) = (Arc::clone(&begun), Arc::clone(end));
+        let handler = async move || {
+            begins.notify_one();
+            ends.notified().await;
+            "whole"
+        };
+        let app = Router::new().route("/", get(handler));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let text = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+        client.write_all(text).await.unwrap();
+        (client, listener, app, begun)
+    }
+
+    #[tokio::test]
+    async fn who_was_accepted_is_answered_after_the_signal() {
+        let end = Arc::new(Notify::new());
+        let (mut client, listener, app, begun) = request(&end).await;
+        let stop = async move {
+            begun.notified().await;
+            end.notify_one();
+        };
+        let ended = serve(listener, app, stop, Duration::from_secs(600)).await;
+        assert_eq!(ended, Ok(Ended::Finished));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("whole"));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_never_ends_is_not_waited_for_for_ever() {
+        let never = Arc::new(Notify::new());
+        let (_client, listener, app, begun) = request(&never).await;
+        let stop = async move { begun.notified().await };
+        let ended = serve(listener, app, stop, Duration::ZERO).await;
+        assert_eq!(ended, Ok(Ended::CutOff));
+    }
+}

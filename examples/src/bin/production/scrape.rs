@@ -28,8 +28,7 @@ impl Scrape {
         let samples = self.0.iter();
         samples
             .filter(|it| it.name == name && it.labels.split(',').any(|label| label == of_cache))
-            .map(|it| it.value)
-            .sum()
+            .fold(0.0, |sum, it| sum + it.value)
     }
 
     /// Whether there is a metric of this name; of a histogram, its count.

@@ -37,7 +37,8 @@ pub(crate) struct Caches {
 impl Caches {
     fn new(config: &Config) -> Result<Self, Error> {
         let session = typed::Policy::ttl(hours(24)).class("session");
-        let carts = Cache::builder(CARTS).policy(session);
+        // By its length as JSON, for a cart has no size of its own: `size_of_val` sees no items.
+        let carts = Cache::builder(CARTS).policy(session).codec(typed::Json);
         Ok(Self {
             responses: HttpCache::builder()
                 .name(RESPONSES)
