@@ -15,7 +15,7 @@ use axum::{
 use cache_axum::{
     Config, Error, HttpCache, Policy, Purge, hours, minutes,
     remote::RemoteStats,
-    typed::{self, Cache},
+    typed::{self, Cache, config::Tiers},
 };
 use std::sync::Arc;
 use tracing::warn;
@@ -52,6 +52,12 @@ impl Caches {
     pub(crate) fn measure(&self) {
         self.responses.measure();
         self.carts.measure();
+    }
+
+    /// Whether they hold anything in this process.
+    pub(crate) fn keep_in_memory(&self) -> bool {
+        let tiers = self.responses.config().and_then(|config| config.tiers());
+        tiers != Some(Tiers::Redis)
     }
 
     pub(crate) fn remote_stats(&self) -> Vec<RemoteStats> {

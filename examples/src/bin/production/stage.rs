@@ -40,13 +40,14 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// Whether this answered without a call, and whatever it is of, Cache-Status says so.
+    /// Whether nobody was asked, and Cache-Status says so.
     pub(crate) fn is_hit_of(&self, body: &str) -> bool {
         self.answer.is(body) && self.answer.says("hit") && self.calls == 0
     }
 
-    pub(crate) fn is_stored_miss_of(&self, body: &str) -> bool {
-        self.answer.is(body) && self.answer.says("stored") && self.calls == 1
+    /// Whether the service was asked. That its answer is stored, the next request shows.
+    pub(crate) fn is_miss_of(&self, body: &str) -> bool {
+        self.answer.is(body) && self.answer.says("fwd=uri-miss") && self.calls == 1
     }
 }
 
