@@ -2,9 +2,10 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests fail by panicking"
+    reason = "tests fail by panicking, and start processes"
 )]
 
 mod deployment;

@@ -13,7 +13,7 @@ use axum::{
     Router,
     http::{Method, StatusCode},
 };
-use cache_axum::Config;
+use cache_axum::{Config, remote::RemoteStats};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use std::{
@@ -112,16 +112,15 @@ async fn it_says_how_it_is(stage: &mut Stage, caches: &Caches) -> Result<(), Str
     let ready = stage.get("/readyz").await?;
     let said = readiness(&ready.answer.body);
     let is_known = said.status == "ok" || (said.status == "degraded" && !said.missing.is_empty());
-    let is_degraded = caches.remote_stats().iter().any(|it| !it.health.is_up());
+    let is_well =
+        |it: &RemoteStats| it.health.is_up() && it.health.degraded.is_empty() && it.is_coherent;
+    let is_degraded = !caches.remote_stats().iter().all(is_well);
     stage.show(
         &ready,
         &[
             ("status 200", ready.answer.status == StatusCode::OK),
             ("`ok`, or `degraded` and what is missing", is_known),
-            (
-                "`ok` where nothing is away",
-                is_degraded || said.status == "ok",
-            ),
+            ("`ok` where all is well", is_degraded || said.status == "ok"),
             (
                 "no field Cache-Status",
                 ready.answer.cache_status.is_empty(),

@@ -39,12 +39,6 @@ enum Problem {
     Running(String),
 }
 
-impl Problem {
-    fn config(error: impl ToString) -> Self {
-        Self::Settings(error.to_string())
-    }
-}
-
 fn main() -> ExitCode {
     let (problem, code) = match start() {
         Ok(()) => return ExitCode::SUCCESS,
@@ -72,7 +66,8 @@ fn start() -> Result<(), Problem> {
 
 async fn run(settings: Settings) -> Result<(), Problem> {
     let shop = Arc::new(Shop::default());
-    let (app, caches) = service::routes(&shop, &settings.config).map_err(Problem::config)?;
+    let (app, caches) = service::routes(&shop, &settings.config)
+        .map_err(|error| Problem::Settings(error.to_string()))?;
     // From here on it is known which classes policies name.
     if settings.verb == Verb::PrintConfig {
         print!("{}", settings.config);
