@@ -7,6 +7,7 @@ use crate::report::Report;
 /// Their names, and what they are told beside it.
 const EXAMPLES: &[(&str, &[&str])] = &[
     ("actix", &[]),
+    ("production", &[]),
     ("quickstart", &[]),
     ("reverse_proxy", &[]),
     ("reverse_proxy", &["--actix-web"]),
