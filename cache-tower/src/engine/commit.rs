@@ -151,7 +151,12 @@ impl Keep {
         let committed = is_current()
             .then(|| shared.store.commit_with(&self.ticket, write))
             .flatten();
-        committed.unwrap_or_else(|| (self.passing(shared, body.clone()), false))
+        // Memory may decline what the remote tier has: it keeps nothing, or was told of this very write.
+        let is_there = place.is_some_and(|place| place.version != 0);
+        match committed {
+            Some((entry, is_here)) => (entry, is_here || is_there),
+            None => (self.passing(shared, body.clone()), false),
+        }
     }
 
     /// Stores the response in the remote tier, as far as it goes there; says where that is.

@@ -88,6 +88,32 @@ async fn what_one_process_stored_is_a_hit_in_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_memory_does_not_keep_is_stored_all_the_same() {
+    let (calls, link) = (Calls::default(), Fake::new());
+    let cache = HttpCache::builder()
+        .remote(Arc::new(link.clone()) as Arc<dyn Remote>)
+        .without_memory()
+        .build()
+        .unwrap();
+    let app = around(&cache, Policy::ttl(minutes(5)), counted(&calls));
+    link.beat();
+    let made = fetch(&app, "/a").await;
+    assert_eq!(
+        made.status_field(),
+        "cache-tower;fwd=uri-miss;ttl=300;stored"
+    );
+    let found = fetch(&app, "/a").await;
+    assert_eq!((calls.count(), &found.body), (1, &made.body));
+    assert!(
+        found.status_field().ends_with(";detail=L2"),
+        "{}",
+        found.status_field()
+    );
+    assert_eq!(cache.stats().entries, 0);
+    check(&cache);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_callers_of_three_processes_are_one_load() {
     let (calls, gate) = (Calls::default(), Gate::default());
     let handler = {

@@ -202,7 +202,7 @@ async fn probe(node: &Node, connection: &Connection) -> Result<(), Trouble> {
     let named = ask(clone(connection), &set_name, node.shared.settings.probe).await;
     node.degrade(
         "CLIENT SETNAME",
-        !matches!(named, Some(Ok(_))),
+        matches!(named, Some(Err(_))),
         "connections have no name",
     );
     let mut script = redis::cmd("EVAL");
