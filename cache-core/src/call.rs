@@ -67,14 +67,13 @@ impl<V> Drop for Call<'_, V> {
 
 /// Counts a call that memory settles at once. How long it took is not told: reading the clock takes as long.
 pub(crate) fn settled<V>(store: &Store<V>, event: Event, now: Moment) {
-    store.record(event);
     store.measure_if_due(now);
     let outcome = answered(event);
     #[cfg(feature = "tracing")]
     if tracing::enabled!(target: "cache_core", tracing::Level::INFO) {
         note(&span(store.name()), outcome);
     }
-    store.ended(event, outcome, "", None);
+    store.settled(outcome, "", None);
 }
 
 /// The outcome of a call that ends as it looked when it came.
