@@ -48,8 +48,13 @@ impl Moment {
 
 fn saturating_nanos(duration: Duration) -> u64 {
     // Not by way of `as_nanos`, whose 128 bits each hit would pay for.
-    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
-    seconds.saturating_add(u64::from(duration.subsec_nanos()))
+    const SECOND: u64 = 1_000_000_000;
+    match duration.as_secs() {
+        seconds if seconds < u64::MAX / SECOND => {
+            seconds * SECOND + u64::from(duration.subsec_nanos())
+        }
+        _ => u64::MAX,
+    }
 }
 
 /// Where the current time comes from.

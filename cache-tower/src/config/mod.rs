@@ -54,7 +54,7 @@
 //!
 //! # Warnings
 //!
-//! Beside those of [`cache_core::config`]:
+//! Beside those of [`cache_core::config`], and told as events in the same way:
 //!
 //! | Code | What it says |
 //! |---|---|
