@@ -169,6 +169,7 @@ impl StoreBuilder {
         let Some(config) = self.config.clone() else {
             return self;
         };
+        config.tell_warnings();
         let remote = config.remote().map(Ok);
         let (remote, has_memory) = match config.tiers() {
             _ if !config.is_enabled() => (None, true),

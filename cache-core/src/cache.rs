@@ -1,12 +1,13 @@
 //! The typed cache.
 
 use crate::{
-    BoxError, Codec, Config, Error, Pattern, Policy, StoreBuilder, call,
-    clock::{Clock, Random},
+    BoxError, Codec, Config, Error, Pattern, Policy, StoreBuilder,
+    call::{self, Call},
+    clock::{Clock, Moment, Random},
     entry::{Cached, Entry, Freshness},
     event::{Event, Stats},
     key::{CacheKey, Key, Namespace, scratch},
-    observe::Source,
+    observe::{Source, Trail},
     policy::Life,
     remote::{Held, IntoRemote, RemoteSettings, RemoteStats, Shared},
     store::{Store, Ticket},
@@ -66,53 +67,66 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The value of `key` if there is one, fresh or within
     /// [`stale_while_revalidate`](Policy::stale_while_revalidate). Never loads.
     pub async fn get<K: CacheKey + ?Sized>(&self, key: &K) -> Option<Cached<V>> {
-        let found = self.in_memory(key);
-        if found.is_some() || !self.store.has_remote() {
+        let now = self.store.now();
+        let (event, found) = self.seen(key, now);
+        if !self.is_to_be_asked_there(event) {
+            call::settled(&self.store, event, now);
             return found;
         }
         let key = self.key(key);
-        let ticket = self.store.ticket(key.as_bytes());
-        let mut budget = self.store.budget();
-        let held = self
-            .store
-            .lookup_remote(key.as_bytes(), &mut budget)
-            .await?;
-        self.present_held(&ticket, &key, &held)
+        let call = Call::begin(&self.store, event, now);
+        let there = async {
+            let ticket = self.store.ticket(key.as_bytes());
+            let mut budget = self.store.budget();
+            let held = self
+                .store
+                .lookup_remote(key.as_bytes(), &mut budget)
+                .await?;
+            self.present_held(&ticket, &key, &held, &call.trail)
+        };
+        call.traced(there).await
     }
 
     /// As [`get`](Self::get), of many keys, in their order: what memory does not have is asked of the
-    /// remote tier in one round trip.
+    /// remote tier in one round trip. Each key counts as a request.
     pub async fn get_many<K: CacheKey>(&self, keys: &[K]) -> Vec<Option<Cached<V>>> {
-        let mut found: Vec<_> = keys.iter().map(|key| self.in_memory(key)).collect();
-        if !self.store.has_remote() {
-            return found;
-        }
-        let missed: Vec<(usize, Key, Ticket)> = (keys.iter().zip(&found).enumerate())
-            .filter(|(_, (_, found))| found.is_none())
-            .map(|(index, (key, _))| {
+        let now = self.store.now();
+        let (mut answers, mut missed) = (Vec::with_capacity(keys.len()), Vec::new());
+        for (index, key) in keys.iter().enumerate() {
+            let (event, found) = self.seen(key, now);
+            answers.push(found);
+            if self.is_to_be_asked_there(event) {
                 let key = self.key(key);
                 let ticket = self.store.ticket(key.as_bytes());
-                (index, key, ticket)
-            })
-            .collect();
-        let names: Vec<&[u8]> = missed.iter().map(|(_, key, _)| key.as_bytes()).collect();
-        let mut budget = self.store.budget();
-        let held = self.store.lookup_remote_many(&names, &mut budget).await;
-        for ((index, key, ticket), held) in missed.iter().zip(held) {
-            if let (Some(slot), Some(held)) = (found.get_mut(*index), held) {
-                *slot = self.present_held(ticket, key, &held);
+                missed.push((index, key, ticket, Call::begin(&self.store, event, now)));
+            } else {
+                call::settled(&self.store, event, now);
             }
         }
-        found
+        let names: Vec<&[u8]> = missed.iter().map(|(_, key, ..)| key.as_bytes()).collect();
+        let mut budget = self.store.budget();
+        let held = self.store.lookup_remote_many(&names, &mut budget).await;
+        for ((index, key, ticket, call), held) in missed.iter().zip(held) {
+            if let (Some(slot), Some(held)) = (answers.get_mut(*index), held) {
+                *slot = self.present_held(ticket, key, &held, &call.trail);
+            }
+        }
+        answers
     }
 
     /// As [`get`](Self::get), from memory alone and without waiting.
     pub fn in_memory<K: CacheKey + ?Sized>(&self, key: &K) -> Option<Cached<V>> {
-        if !self.is_enabled() {
-            self.store.record(Event::Bypass);
-            return None;
-        }
         let now = self.store.now();
+        let (event, found) = self.seen(key, now);
+        call::settled(&self.store, event, now);
+        found
+    }
+
+    /// As what a look-up counts as far as memory knows, and what it finds there.
+    fn seen<K: CacheKey + ?Sized>(&self, key: &K, now: Moment) -> (Event, Option<Cached<V>>) {
+        if !self.is_enabled() {
+            return (Event::Bypass, None);
+        }
         let entry = scratch(|bytes| {
             self.shape.namespace.write(key, bytes);
             self.store.lookup(bytes, now)
@@ -128,8 +142,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 Freshness::Stale { .. } | Freshness::Dead => (Event::Miss, None),
             },
         };
-        call::settled(&self.store, event, now);
-        found.and_then(|entry| Cached::new(entry, now))
+        (event, found.and_then(|entry| Cached::new(entry, now)))
+    }
+
+    /// Whether the remote tier may have what memory has not.
+    fn is_to_be_asked_there(&self, event: Event) -> bool {
+        event == Event::Miss && self.store.has_remote()
     }
 
     /// Stores a value. A load of the same key that is under way can no longer store its result.
@@ -448,17 +466,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
         decoded.ok()
     }
 
-    fn present_held(&self, ticket: &Ticket, key: &Key, held: &Held) -> Option<Cached<V>> {
+    fn present_held(
+        &self,
+        ticket: &Ticket,
+        key: &Key,
+        held: &Held,
+        trail: &Trail,
+    ) -> Option<Cached<V>> {
         let entry = self.take_in(ticket, key, held)?;
         let now = self.store.now();
-        let usable = match entry.freshness(now) {
-            Freshness::Fresh { .. } => true,
+        match entry.freshness(now) {
+            Freshness::Fresh { .. } => trail.found_there(),
             Freshness::Stale {
-                while_revalidate, ..
-            } => while_revalidate,
-            Freshness::Dead => false,
-        };
-        usable.then(|| Cached::new(entry, now)).flatten()
+                while_revalidate: true,
+                ..
+            } => trail.revalidated_elsewhere(),
+            Freshness::Stale { .. } | Freshness::Dead => return None,
+        }
+        Cached::new(entry, now)
     }
 
     /// Whether it is a cache at all: the [environment](crate::config) may have it off.

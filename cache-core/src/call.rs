@@ -33,17 +33,18 @@ impl<'a, V> Call<'a, V> {
         }
     }
 
-    /// Runs what the call has to wait for, within its span.
+    /// Runs what the call has to wait for, within its span. On the heap: of loaders that ask for other keys
+    /// each would hold all of the next, and so deep a future fills the stack.
     #[cfg(feature = "tracing")]
     pub(crate) fn traced<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
-        tracing::Instrument::instrument(work, self.span.clone())
+        tracing::Instrument::instrument(Box::pin(work), self.span.clone())
     }
 
-    /// Runs what the call has to wait for.
+    /// Runs what the call has to wait for, on the heap as well.
     #[cfg(not(feature = "tracing"))]
     #[allow(clippy::unused_self, reason = "it has no span")]
     pub(crate) fn traced<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
-        work
+        Box::pin(work)
     }
 
     fn outcome(&self) -> Outcome {
@@ -67,14 +68,13 @@ impl<V> Drop for Call<'_, V> {
 
 /// Counts a call that memory settles at once. How long it took is not told: reading the clock takes as long.
 pub(crate) fn settled<V>(store: &Store<V>, event: Event, now: Moment) {
-    store.record(event);
     store.measure_if_due(now);
     let outcome = answered(event);
     #[cfg(feature = "tracing")]
     if tracing::enabled!(target: "cache_core", tracing::Level::INFO) {
         note(&span(store.name()), outcome);
     }
-    store.ended(event, outcome, "", None);
+    store.settled(outcome, "", None);
 }
 
 /// The outcome of a call that ends as it looked when it came.

@@ -500,7 +500,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
                 Consulted::Settled(Err(error))
             }
-            Leasing::Held { .. } => usable.map_or(Consulted::TimedOut, Consulted::Use),
+            Leasing::Held { .. } => usable.map_or(Consulted::TimedOut, |entry| {
+                trail.revalidated_elsewhere();
+                Consulted::Use(entry)
+            }),
             Leasing::Alone => Consulted::Load(Sharing {
                 lease: None,
                 budget,

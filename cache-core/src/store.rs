@@ -749,7 +749,15 @@ impl<V> Store<V> {
         self.tell_ended(outcome, route, took);
     }
 
+    /// A request came and ended at once, so: counted and told in one step.
+    #[inline]
+    pub fn settled(&self, outcome: Ended, route: &str, took: Option<Duration>) {
+        self.record(outcome.event());
+        self.tell_ended(outcome, route, took);
+    }
+
     #[cfg(feature = "metrics")]
+    #[inline]
     fn tell_ended(&self, outcome: Ended, route: &str, took: Option<Duration>) {
         self.0.counters.meters.ended(route, outcome, took);
     }

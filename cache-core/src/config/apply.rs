@@ -5,9 +5,9 @@ use super::{
     form::Value,
     problem,
     table::{
-        EARLY_REFRESH, FAILURE_PAUSE, FAILURE_PAUSE_MAX, JITTER, LEASE, MAX_STALENESS, MEMORY_SIZE,
-        OF_REMOTE, REDIS_URL, REMOTE_BUDGET, STALE_IF_ERROR, STALE_WHILE_REVALIDATE, URL,
-        WAIT_LIMIT, WORK_DEADLINE,
+        EARLY_REFRESH, ENABLED, FAILURE_PAUSE, FAILURE_PAUSE_MAX, JITTER, LEASE, MAX_STALENESS,
+        MEMORY_SIZE, OF_REMOTE, REDIS_URL, REMOTE_BUDGET, STALE_IF_ERROR, STALE_WHILE_REVALIDATE,
+        URL, WAIT_LIMIT, WORK_DEADLINE,
     },
 };
 use crate::{Policy, remote::RemoteSettings};
@@ -80,6 +80,9 @@ fn set<S, T>(settings: S, value: Option<T>, setter: impl FnOnce(S, T) -> S) -> S
     }
 }
 
+/// The warning that is only known when all policies have been made.
+pub(super) const UNNAMED: &str = "W005";
+
 /// In the order of their codes.
 pub(super) fn warnings(config: &Config) -> Vec<Warning> {
     let found = [
@@ -114,6 +117,7 @@ fn stale_without_lifetime(config: &Config) -> Option<Warning> {
     let (name, _) = all.iter().find(|(_, ttl)| ttl.is_zero())?;
     Some(Warning::new(
         "W001",
+        window,
         format!("{window} is set, but {name} is 0, so that nothing is stored that could go stale"),
     ))
 }
@@ -124,6 +128,7 @@ fn staler_than_lifetime(config: &Config) -> Option<Warning> {
     let (name, _) = all.iter().find(|(_, ttl)| !ttl.is_zero() && *ttl < bound)?;
     Some(Warning::new(
         "W002",
+        MAX_STALENESS.name,
         format!(
             "CACHE_L1_MAX_STALENESS is longer than {name}: without Redis memory may be out of date for all of that lifetime"
         ),
@@ -141,6 +146,7 @@ fn without_remote(config: &Config) -> Option<Warning> {
     (!set.is_empty()).then(|| {
         Warning::new(
             "W003",
+            set.first().copied().unwrap_or_default(),
             format!("{names}: set, but of no use without Redis; set CACHE_URL, and CACHE_TYPE to tiered or redis"),
         )
     })
@@ -151,6 +157,7 @@ fn large_budget(config: &Config) -> Option<Warning> {
     (budget > Duration::from_secs(1)).then(|| {
         Warning::new(
             "W004",
+            REMOTE_BUDGET.name,
             "CACHE_REMOTE_BUDGET is above a second: a frozen Redis costs each request as much",
         )
     })
@@ -165,7 +172,8 @@ fn unnamed_classes(config: &Config) -> Option<Warning> {
     let names = unnamed.join(", ");
     (!unnamed.is_empty()).then(|| {
         Warning::new(
-            "W005",
+            UNNAMED,
+            unnamed.first().cloned().unwrap_or_default(),
             format!("{names}: no policy has named this class so far"),
         )
     })
@@ -176,16 +184,17 @@ fn disabled(config: &Config) -> Option<Warning> {
     (shares && !config.is_enabled()).then(|| {
         Warning::new(
             "W006",
+            ENABLED.name,
             "CACHE_ENABLED is false: what is changed through this process stays in the caches of others",
         )
     })
 }
 
 fn plain_password(config: &Config) -> Option<Warning> {
-    let url = [&URL, &REDIS_URL]
+    let (row, url) = [&URL, &REDIS_URL]
         .into_iter()
         .find_map(|row| match config.value(row) {
-            Some(Value::Url(url)) => Some(url.as_str()),
+            Some(Value::Url(url)) => Some((row, url.as_str())),
             _ => None,
         })?;
     let (scheme, rest) = url.split_once("://")?;
@@ -196,6 +205,7 @@ fn plain_password(config: &Config) -> Option<Warning> {
     (is_plain && !is_near).then(|| {
         Warning::new(
             "W007",
+            row.name,
             "the password in the URL of Redis goes to another machine without TLS; rediss:// is with",
         )
     })
@@ -206,6 +216,7 @@ fn long_wait(config: &Config) -> Option<Warning> {
     (wait > work).then(|| {
         Warning::new(
             "W008",
+            WAIT_LIMIT.name,
             "CACHE_WAIT_LIMIT is longer than CACHE_WORK_DEADLINE: no load lasts that long",
         )
     })

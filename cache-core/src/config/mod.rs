@@ -54,8 +54,9 @@
 //!
 //! # Warnings
 //!
-//! [`Config::warnings`] names what is possible but hardly meant. Nothing is written anywhere: print a
-//! `Config`, which ends with them, or log them.
+//! [`Config::warnings`] names what is possible but hardly meant. A printed `Config` ends with them. With the
+//! feature `tracing` each is told as an event when the first cache is built from the `Config`; W005 is not, for
+//! it is known when the last one is.
 //!
 //! | Code | What it says |
 //! |---|---|
@@ -86,7 +87,7 @@ pub use form::{Form, Unit, Value};
 pub use table::{OF_HTTP, VARIABLES, Variable, markdown};
 pub use warning::Warning;
 
-use crate::{Error, Remote};
+use crate::{Error, Remote, observe::tell};
 use read::Read;
 use std::{
     borrow::Cow,
@@ -114,6 +115,8 @@ struct Inner {
     remote: Option<Arc<dyn Remote>>,
     /// Classes that policies named.
     named: Mutex<BTreeSet<String>>,
+    /// The codes of warnings that were told as events.
+    told: Mutex<BTreeSet<&'static str>>,
 }
 
 /// Where entries are kept.
@@ -217,6 +220,7 @@ impl Config {
             tiers,
             remote: remote.filter(|_| is_enabled),
             named: Mutex::default(),
+            told: Mutex::default(),
         })))
     }
 
@@ -288,6 +292,23 @@ impl Config {
     /// and it tells also of classes that none of them named.
     pub fn warnings(&self) -> Vec<Warning> {
         apply::warnings(self)
+    }
+
+    /// Tells these warnings as events, each once however many caches come of these settings. Nothing is
+    /// told without the feature `tracing`.
+    pub fn tell(&self, warnings: &[Warning]) {
+        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = warnings
+            .iter()
+            .filter(|warning| told.insert(warning.code()));
+        news.for_each(tell::warning);
+    }
+
+    /// Tells the warnings of a cache that is about to be built, but for those that are known when all are.
+    pub(crate) fn tell_warnings(&self) {
+        let mut warnings = self.warnings();
+        warnings.retain(|warning| warning.code() != apply::UNNAMED);
+        self.tell(&warnings);
     }
 
     /// Writes the table and these warnings.

@@ -7,14 +7,20 @@ use std::{borrow::Cow, fmt};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     code: &'static str,
+    variable: Cow<'static, str>,
     text: Cow<'static, str>,
 }
 
 impl Warning {
-    /// A warning; `code` is explained in the documentation.
-    pub fn new(code: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+    /// A warning; `code` is explained in the documentation, `variable` the one to look at first.
+    pub fn new(
+        code: &'static str,
+        variable: impl Into<Cow<'static, str>>,
+        text: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             code,
+            variable: variable.into(),
             text: text.into(),
         }
     }
@@ -22,6 +28,16 @@ impl Warning {
     /// What it is known by, as `W001`.
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// The variable to look at first.
+    pub fn variable(&self) -> &str {
+        &self.variable
+    }
+
+    /// What, why, and what to do, without the code.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 

@@ -34,8 +34,8 @@ use std::{
 const ROUTES: usize = 256;
 const OTHERS: &str = "other";
 
-/// Gauges are set by requests, this often at most.
-const SAMPLED: Duration = Duration::from_secs(1);
+/// Gauges are set by requests, once in so many nanoseconds at most.
+const SAMPLED: u64 = 1_000_000_000;
 
 static METADATA: Metadata<'static> = Metadata::new("cache_core", Level::INFO, None);
 
@@ -48,7 +48,8 @@ pub(crate) struct Meters {
     no_route: Route,
     other_routes: Route,
     told: Known<Counter>,
-    sampled: AtomicU64,
+    /// When the gauges are to be set again.
+    due: AtomicU64,
 }
 
 /// A route, and what each hit on it needs.
@@ -67,19 +68,40 @@ impl<T> Default for Known<T> {
 }
 
 impl<T> Known<T> {
-    /// Uses the handles of the recorder that is there now.
-    fn with(&self, make: impl Fn(&dyn Recorder) -> T, tell: impl FnOnce(&T)) {
+    /// Uses the handles of the recorder that is there now; most often that is the first.
+    #[inline]
+    fn with(&self, make: impl Fn(&dyn Recorder) -> T, tell: impl Fn(&T)) {
         with_recorder(|recorder| {
-            let this = ptr::from_ref(recorder).cast::<()>().addr();
-            for place in &self.0 {
-                let (address, handles) = place.get_or_init(|| (this, make(recorder)));
-                if *address == this {
-                    return tell(handles);
-                }
+            let this = address(recorder);
+            let [first, ..] = &self.0;
+            match first.get() {
+                Some((address, handles)) if *address == this => tell(handles),
+                _ => self.search(recorder, &make, &tell),
             }
-            tell(&make(recorder));
         });
     }
+
+    #[cold]
+    #[inline(never)]
+    fn search(
+        &self,
+        recorder: &dyn Recorder,
+        make: &impl Fn(&dyn Recorder) -> T,
+        tell: &impl Fn(&T),
+    ) {
+        let this = address(recorder);
+        for place in &self.0 {
+            let (address, handles) = place.get_or_init(|| (this, make(recorder)));
+            if *address == this {
+                return tell(handles);
+            }
+        }
+        tell(&make(recorder));
+    }
+}
+
+fn address(recorder: &dyn Recorder) -> usize {
+    ptr::from_ref(recorder).cast::<()>().addr()
 }
 
 impl Route {
@@ -100,22 +122,32 @@ impl Meters {
             no_route: Route::new(SharedString::const_str("")),
             other_routes: Route::new(SharedString::const_str(OTHERS)),
             told: Known::default(),
-            sampled: AtomicU64::new(0),
+            due: AtomicU64::new(0),
         }
     }
 
     /// A request ended.
+    #[inline]
     pub(crate) fn ended(&self, route: &str, outcome: Outcome, took: Option<Duration>) {
-        let route = self.route(route);
-        if let (Outcome::Hit { tier: Tier::Memory }, Some(took)) = (outcome, took) {
-            return route.hit.with(
-                |recorder| self.hit_handles(recorder, &route.name),
-                |(counter, histogram)| {
-                    counter.increment(1);
-                    histogram.record(took.as_secs_f64());
-                },
-            );
+        match (outcome, took) {
+            (Outcome::Hit { tier: Tier::Memory }, Some(took)) => self.hit(self.route(route), took),
+            _ => self.ended_otherwise(self.route(route), outcome, took),
         }
+    }
+
+    /// The way of most requests, which does nothing else.
+    #[inline]
+    fn hit(&self, route: &Route, took: Duration) {
+        route.hit.with(
+            |recorder| self.hit_handles(recorder, &route.name),
+            |(counter, histogram)| {
+                counter.increment(1);
+                histogram.record(took.as_secs_f64());
+            },
+        );
+    }
+
+    fn ended_otherwise(&self, route: &Route, outcome: Outcome, took: Option<Duration>) {
         let name = || route.name.clone();
         let text = SharedString::const_str;
         match outcome {
@@ -134,6 +166,7 @@ impl Meters {
         }
     }
 
+    #[cold]
     fn hit_handles(&self, recorder: &dyn Recorder, route: &SharedString) -> (Counter, Histogram) {
         self.describe();
         let text = SharedString::const_str;
@@ -197,14 +230,18 @@ impl Meters {
     }
 
     /// Whether the gauges are to be set: once in a while.
+    #[inline]
     pub(crate) fn is_due(&self, now: Moment) -> bool {
-        let (nanos, last) = (now.nanos(), self.sampled.load(Ordering::Relaxed));
-        let is_due = last == 0 || now.since(Moment::from_nanos(last)) >= SAMPLED;
-        is_due
-            && self
-                .sampled
-                .compare_exchange(last, nanos.max(1), Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+        let (nanos, due) = (now.nanos(), self.due.load(Ordering::Relaxed));
+        nanos >= due && self.takes_turn(due, nanos.saturating_add(SAMPLED))
+    }
+
+    /// Of all who see that it is time one does it.
+    #[cold]
+    fn takes_turn(&self, due: u64, next: u64) -> bool {
+        self.due
+            .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Sets the gauges.
@@ -262,11 +299,16 @@ impl Meters {
         self.described.with(describe_to, |()| {});
     }
 
-    /// The route of this name: at its place, or the first free one after it.
+    #[inline]
     fn route(&self, name: &str) -> &Route {
-        if name.is_empty() {
-            return &self.no_route;
+        match name {
+            "" => &self.no_route,
+            name => self.named(name),
         }
+    }
+
+    /// The route of this name: at its place, or the first free one after it.
+    fn named(&self, name: &str) -> &Route {
         let first = hash(name) % ROUTES;
         let (before, from) = self.routes.split_at(first);
         for place in from.iter().chain(before) {

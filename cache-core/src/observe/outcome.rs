@@ -69,6 +69,7 @@ impl Outcome {
     }
 
     /// As what the request is counted.
+    #[inline]
     pub const fn event(self) -> Event {
         match self {
             Self::Hit { .. } => Event::Hit,
@@ -159,6 +160,7 @@ impl Trail {
     const COLLAPSED: u8 = 2;
     const ELSEWHERE: u8 = 3;
     const STOOD_IN: u8 = 4;
+    const REVALIDATED: u8 = 5;
 
     /// The remote tier had it.
     pub(crate) fn found_there(&self) {
@@ -180,6 +182,11 @@ impl Trail {
         self.0.store(Self::STOOD_IN, Ordering::Relaxed);
     }
 
+    /// Something stale answers, for the time that another process refreshes it in.
+    pub(crate) fn revalidated_elsewhere(&self) {
+        self.0.store(Self::REVALIDATED, Ordering::Relaxed);
+    }
+
     /// How a call ended that had to load, as far as memory knew.
     pub(crate) fn outcome(&self, reason: &'static str) -> Outcome {
         let miss = |collapsed| Outcome::Miss { reason, collapsed };
@@ -188,6 +195,9 @@ impl Trail {
             Self::COLLAPSED => miss(Some(Tier::Memory)),
             Self::ELSEWHERE => miss(Some(Tier::Remote)),
             Self::STOOD_IN => Outcome::Stale { reason: "if-error" },
+            Self::REVALIDATED => Outcome::Stale {
+                reason: "while-revalidate",
+            },
             _ => miss(None),
         }
     }

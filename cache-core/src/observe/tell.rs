@@ -10,9 +10,12 @@
     allow(unused_variables, reason = "what is told is dropped")
 )]
 
-use crate::remote::{Failure, Odd};
 #[cfg(feature = "redis")]
 use crate::remote::{Health, State};
+use crate::{
+    config::Warning,
+    remote::{Failure, Odd},
+};
 
 macro_rules! event {
     ($level:ident, $($said:tt)*) => {
@@ -39,6 +42,17 @@ pub(crate) fn health(health: &Health) {
             event!(WARN, degraded = ?health.degraded, "the remote tier is in use, but not all of it works");
         }
     }
+}
+
+/// Settings are possible but hardly meant. The words name variables, and no values but routes.
+pub(crate) fn warning(warning: &Warning) {
+    event!(
+        WARN,
+        code = warning.code(),
+        variable = warning.variable(),
+        "{}",
+        warning.text()
+    );
 }
 
 /// Memory is told of changes from now on, or no longer.

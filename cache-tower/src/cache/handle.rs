@@ -358,6 +358,9 @@ impl<R: Framework> HttpCacheBuilder<R> {
     }
 
     fn assemble(self) -> Result<HttpCache<R>, Error> {
+        if let Some(config) = &self.config {
+            config.tell_warnings();
+        }
         self.configured().make()
     }
 

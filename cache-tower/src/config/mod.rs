@@ -54,7 +54,7 @@
 //!
 //! # Warnings
 //!
-//! Beside those of [`cache_core::config`]:
+//! Beside those of [`cache_core::config`], and told as events in the same way:
 //!
 //! | Code | What it says |
 //! |---|---|
@@ -136,16 +136,28 @@ impl Config {
     /// What is possible but hardly meant: of all caches, and of HTTP.
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = self.core.warnings();
-        warnings.extend(self.routes.private());
+        warnings.extend(self.warnings_of_http());
+        warnings
+    }
+
+    /// Tells them as events, each once: those of all caches the store tells.
+    pub(crate) fn tell_warnings(&self) {
+        self.core.tell(&self.warnings_of_http());
+    }
+
+    fn warnings_of_http(&self) -> Vec<Warning> {
+        let mut warnings: Vec<Warning> = self.routes.private().into_iter().collect();
         if self.profile() == Some(Profile::Standard) {
             warnings.push(Warning::new(
                 "W102",
+                PROFILE.name,
                 "CACHE_PROFILE is standard: responses with Set-Cookie are stored and given to all",
             ));
         }
         if self.core.default_ttl().is_some_and(|ttl| !ttl.is_zero()) {
             warnings.push(Warning::new(
                 "W103",
+                "CACHE_TTL_DEFAULT",
                 "CACHE_TTL_DEFAULT gives a lifetime to every response that names none",
             ));
         }

@@ -113,7 +113,7 @@ fn warning<'a>(
     text: impl FnOnce(&str) -> String,
 ) -> Option<Warning> {
     let routes: Vec<String> = rules.map(|rule| rule.route.to_string()).collect();
-    (!routes.is_empty()).then(|| Warning::new(code, text(&routes.join(", "))))
+    (!routes.is_empty()).then(|| Warning::new(code, table::ROUTES.name, text(&routes.join(", "))))
 }
 
 impl Rule {

@@ -285,8 +285,6 @@ pub(super) fn settle(
     span: &Span,
 ) {
     let outcome = decision.outcome(Tier::Memory);
-    let event = outcome.event();
-    store.record(event);
     span.note(decision, outcome);
-    store.ended(event, outcome, route, came.took(store));
+    store.settled(outcome, route, came.took(store));
 }

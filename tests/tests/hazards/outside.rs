@@ -15,7 +15,7 @@ use Why::{Apart, OfAxum};
 const NO_RUNTIME: &str = "actix's services need their runtime from the beginning";
 
 /// The tests that do not run on each framework, by their file.
-const OUTSIDE: [(&str, &str, Why); 23] = [
+const OUTSIDE: [(&str, &str, Why); 24] = [
     (
         "flights",
         "asy_17_a_runtime_that_ends_takes_its_refreshes_with_it",
@@ -49,6 +49,11 @@ const OUTSIDE: [(&str, &str, Why); 23] = [
         "memory",
         "asy_22_a_body_larger_than_what_is_kept_is_never_held_as_a_whole",
         Apart("it measures the memory of a process, which the engine takes"),
+    ),
+    (
+        "secrets",
+        "sec_01_sec_10_nothing_that_anybody_said_is_logged_traced_measured_or_shown",
+        Apart("it is about what the engine tells, the same to all"),
     ),
     (
         "routes",

@@ -1,6 +1,6 @@
 //! Two services on actix-web that share one server.
 
-use crate::support::{redis as link, until};
+use crate::support::{redis as link, requests, until};
 use actix_web::{App, HttpResponse, dev::ServerHandle, rt, web};
 use cache_actix::{HttpCache, Policy, Purge, minutes};
 use cache_core::remote::RemoteSettings;
@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +21,7 @@ struct Service {
     address: SocketAddr,
     cache: HttpCache,
     handle: ServerHandle,
+    sent: AtomicU64,
 }
 
 impl Service {
@@ -61,10 +62,12 @@ impl Service {
             address,
             cache,
             handle,
+            sent: AtomicU64::new(0),
         }
     }
 
     async fn send(&self, method: &str, path: &str) -> (String, String) {
+        self.sent.fetch_add(1, Ordering::SeqCst);
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -126,6 +129,9 @@ async fn two_actix_services_share_hits_loads_and_invalidations() {
     everywhere("/a", "made 4").await;
     assert_eq!(calls.load(Ordering::SeqCst), 5);
     for service in services {
+        let stats = service.cache.stats();
+        let sent = service.sent.load(Ordering::SeqCst);
+        assert_eq!(requests(&[stats]), sent, "{stats:?}");
         service.handle.stop(false).await;
     }
 }

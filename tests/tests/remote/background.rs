@@ -1,6 +1,6 @@
 //! Refreshes that nobody waits for, and invalidations whose callers leave.
 
-use crate::support::{Loads, coherent, policy, process, until};
+use crate::support::{Loads, coherent, policy, process, requests, until};
 use cache_core::{Cache, Policy, policy::minutes};
 use std::{future::Future, pin::pin, task::Poll, time::Duration};
 use tests::redis::Server;
@@ -36,6 +36,10 @@ async fn both_are_stale(pair: &[Cache<u64>; 2], loads: &Loads) {
     .await;
 }
 
+fn counted(pair: &[Cache<u64>; 2]) -> u64 {
+    requests(&pair.each_ref().map(Cache::stats))
+}
+
 fn leases(server: &Server) -> usize {
     let keys: Vec<String> = redis::from_redis_value(server.ask(&["KEYS", "lease:*"])).unwrap();
     keys.len()
@@ -47,12 +51,14 @@ async fn asy_19_of_two_processes_one_refreshes_in_the_background() {
     let pair = pair(&server).await;
     let loads = Loads::default();
     both_are_stale(&pair, &loads).await;
+    let before = counted(&pair);
     let mut callers = tokio::task::JoinSet::new();
     for n in 0..200 {
         let (cache, loads) = (pair[n % 2].clone(), loads.clone());
         callers.spawn(async move { get(&cache, &loads).await });
     }
     assert!(callers.join_all().await.iter().all(|value| *value == 1));
+    assert_eq!(counted(&pair) - before, 200, "a refresh is no request");
     until("both have the new value", async || {
         let mut new = true;
         for cache in &pair {
@@ -79,9 +85,11 @@ async fn a_refresh_that_panics_gives_its_lease_back() {
         #[allow(unreachable_code, reason = "it says what would have been loaded")]
         Ok::<u64, String>(0)
     };
+    let before = counted(&pair);
     let stale = pair[0].refresh_in_background(&1, panics).await.unwrap();
     assert_eq!(*stale, 1);
     until("the lease is given back", async || leases(&server) == 0).await;
+    assert_eq!(counted(&pair) - before, 1);
     until("the other refreshes", async || {
         get(&pair[1], &loads).await == 2
     })

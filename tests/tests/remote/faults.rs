@@ -1,6 +1,8 @@
 //! Servers that die, freeze and come back. Three cycles of each; `cargo xtask chaos` runs a hundred.
 
-use crate::support::{Loads, coherent, hasty, policy, process, redis, settings, until, up};
+use crate::support::{
+    Loads, coherent, hasty, policy, process, redis, requests, settings, until, up,
+};
 use cache_core::{
     Cache, Policy,
     policy::seconds,
@@ -20,8 +22,9 @@ use tests::{
 
 const BUDGET: Duration = Duration::from_millis(20);
 
-/// Requests of many keys while `trouble` lasts: all answered, none wrong.
+/// Requests of many keys while `trouble` lasts: all answered, none wrong, each counted once.
 pub(crate) async fn all_are_answered(cache: &Cache<u64>, trouble: impl Future<Output = ()>) -> u64 {
+    let before = requests(&[cache.stats()]);
     let asked = Arc::new(AtomicU64::new(0));
     let tasks: Vec<_> = (0..8)
         .map(|_| {
@@ -30,12 +33,13 @@ pub(crate) async fn all_are_answered(cache: &Cache<u64>, trouble: impl Future<Ou
                 loop {
                     let key = fastrand::u64(..500);
                     let load = || async move { Ok::<u64, String>(key * 3) };
+                    // Before it is answered: who is aborted has asked.
+                    asked.fetch_add(1, Ordering::Relaxed);
                     let value = cache
                         .get_or_load(&key, load)
                         .await
                         .expect("every request is answered");
                     assert_eq!(*value, key * 3, "a wrong value");
-                    asked.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             })
@@ -45,8 +49,12 @@ pub(crate) async fn all_are_answered(cache: &Cache<u64>, trouble: impl Future<Ou
     for task in tasks {
         assert!(!task.is_finished(), "no request failed");
         task.abort();
+        let _ = task.await;
     }
-    asked.load(Ordering::Relaxed)
+    let asked = asked.load(Ordering::Relaxed);
+    let counted = requests(&[cache.stats()]) - before;
+    assert_eq!(counted, asked, "{:?}", cache.stats());
+    asked
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! HTTP caches that share one server.
 
-use crate::support::{redis as link, until};
+use crate::support::{redis as link, requests, until};
 use bytes::Bytes;
 use cache_core::remote::{RemoteSettings, State};
 use cache_tower::{HttpCache, Policy, ResponseBody, minutes};
@@ -202,6 +202,7 @@ async fn a_server_that_is_absent_killed_or_frozen_fails_no_request() {
     server.run();
     connected(&cache).await;
     burst("again").await;
+    assert_eq!(requests(&[cache.stats()]), 100, "{:?}", cache.stats());
 }
 
 /// ASY-05 over a fleet: of all who wait one tries again, then all get the failure.
@@ -242,6 +243,8 @@ async fn asy_05_three_processes_share_a_failure_after_one_more_try() {
         begun.elapsed()
     );
     assert_eq!((of_origin, calls.load(Ordering::SeqCst)), (2, 2));
+    let counted: Vec<_> = nodes.iter().map(|(cache, _)| cache.stats()).collect();
+    assert_eq!(requests(&counted), 300, "{counted:?}");
     for (cache, _) in &nodes {
         assert_eq!(cache.stats().flights, 0);
     }

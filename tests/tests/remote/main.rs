@@ -27,4 +27,5 @@ mod refusals;
 mod sentinel;
 mod support;
 mod tls;
+mod told;
 mod values;

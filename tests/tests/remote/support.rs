@@ -1,7 +1,7 @@
 //! What several modules need.
 
 use cache_core::{
-    Cache, CacheBuilder, Policy,
+    Cache, CacheBuilder, Policy, Stats,
     policy::minutes,
     remote::{Redis, RedisSettings, Remote, RemoteSettings},
 };
@@ -71,6 +71,12 @@ pub(crate) async fn coherent(cache: &Cache<u64>) {
 
 pub(crate) async fn up(remote: &Redis) -> Duration {
     until("a connection", async || remote.health().is_up()).await
+}
+
+/// The requests that caches counted: each as one of four.
+pub(crate) fn requests<'a>(stats: impl IntoIterator<Item = &'a Stats>) -> u64 {
+    let of = |stats: &Stats| stats.hits + stats.stale + stats.misses + stats.bypasses;
+    stats.into_iter().map(of).sum()
 }
 
 /// Numbers the loads. Clones count together.
