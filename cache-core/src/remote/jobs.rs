@@ -37,6 +37,10 @@ const REPLAY: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_millis(500);
 /// No operation in the background takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
+/// A lease that could not be given back is looked after again so soon, since others wait for it.
+const AGAIN: Duration = Duration::from_millis(20);
+/// Without an answer for so long it is given back once more, whatever becomes of the answer.
+const UNANSWERED: Duration = Duration::from_millis(50);
 
 pub(crate) struct Jobs {
     remote: Arc<dyn Remote>,
@@ -52,6 +56,7 @@ struct Desk {
     queue: VecDeque<(Job, usize)>,
     bytes: usize,
     leases: HashMap<Token, Renewal>,
+    returns: HashMap<Token, Return>,
     is_running: bool,
 }
 
@@ -59,6 +64,38 @@ struct Renewal {
     name: Box<[u8]>,
     next: Instant,
     until: Instant,
+}
+
+/// A lease that nobody here has any more, to be given back.
+struct Return {
+    name: Box<[u8]>,
+    next: Instant,
+    /// By then it has ended by itself.
+    until: Instant,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    New,
+    Asked,
+    /// Asked in vain, or not at all because the remote tier is away.
+    Lost,
+}
+
+impl Return {
+    fn asked(&mut self, now: Instant) {
+        self.progress = match self.progress {
+            Progress::New => Progress::Asked,
+            Progress::Asked | Progress::Lost => Progress::Lost,
+        };
+        self.next = timer::later(now, UNANSWERED);
+    }
+
+    fn lost(&mut self, now: Instant) {
+        self.progress = Progress::Lost;
+        self.next = timer::later(now, AGAIN);
+    }
 }
 
 impl Jobs {
@@ -108,6 +145,38 @@ impl Jobs {
         self.desk().leases.remove(&token);
     }
 
+    /// Gives the lease back, which may or may not be held: again and again while there is no answer,
+    /// until it has ended by itself. Without that a server that was frozen meanwhile would go on with
+    /// the lease of nobody.
+    pub(crate) fn give_back(self: &Arc<Self>, name: &[u8], token: Token) {
+        let now = timer::now();
+        let given = Return {
+            name: name.into(),
+            next: now,
+            // A renewal may have been on its way just now.
+            until: timer::later(now, self.lasting.saturating_add(PATIENCE)),
+            progress: Progress::New,
+        };
+        let mut desk = self.desk();
+        desk.leases.remove(&token);
+        if desk.returns.len() >= MOST {
+            drop(desk);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        desk.returns.insert(token, given);
+        drop(desk);
+        self.attend();
+    }
+
+    /// Whether the lease of `name` may be one that nobody has: it was to be given back, and there was
+    /// no answer. To wait for its end would be to wait for oneself.
+    pub(crate) fn is_ownerless(&self, name: &[u8]) -> bool {
+        let desk = self.desk();
+        let mut returns = desk.returns.values();
+        returns.any(|given| given.progress == Progress::Lost && *given.name == *name)
+    }
+
     pub(crate) fn server_time(&self) -> Option<ServerTime> {
         self.remote.now()
     }
@@ -117,10 +186,10 @@ impl Jobs {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Jobs that wait, and leases that are renewed.
+    /// Jobs that wait, with the leases to give back, and leases that are renewed.
     pub(crate) fn pending(&self) -> (usize, usize) {
         let desk = self.desk();
-        (desk.queue.len(), desk.leases.len())
+        (desk.queue.len() + desk.returns.len(), desk.leases.len())
     }
 
     /// Sees to it that somebody works.
@@ -177,6 +246,52 @@ impl Jobs {
         self.due(timer::now()).into_iter().map(renewal)
     }
 
+    /// The leases to give back now; those that have ended by themselves are forgotten. A remote
+    /// tier that is known to be away is not asked.
+    fn due_back(&self, now: Instant) -> Vec<(Token, Box<[u8]>)> {
+        if self.desk().returns.is_empty() {
+            return Vec::new();
+        }
+        let is_up = self.remote.health().is_up();
+        let mut desk = self.desk();
+        desk.returns.retain(|_, given| now < given.until);
+        let mut due = Vec::new();
+        for (token, given) in &mut desk.returns {
+            if now < given.next {
+                continue;
+            }
+            if is_up {
+                due.push((*token, given.name.clone()));
+                given.asked(now);
+            } else {
+                given.lost(now);
+            }
+        }
+        due
+    }
+
+    /// The returns of the leases that are due.
+    fn returns(self: &Arc<Self>) -> impl Iterator<Item = Job> + use<> {
+        let jobs = Arc::clone(self);
+        let giving = move |(token, name): (Token, Box<[u8]>)| -> Job {
+            let jobs = Arc::clone(&jobs);
+            Box::pin(async move {
+                let released = jobs.remote.release(&name, token, PATIENCE).await;
+                jobs.was_given_back(token, released.is_ok());
+            })
+        };
+        self.due_back(timer::now()).into_iter().map(giving)
+    }
+
+    fn was_given_back(&self, token: Token, is_heard: bool) {
+        let mut desk = self.desk();
+        if is_heard {
+            desk.returns.remove(&token);
+        } else if let Some(given) = desk.returns.get_mut(&token) {
+            given.lost(timer::now());
+        }
+    }
+
     fn next_wake(&self) -> Instant {
         let now = timer::now();
         let idle = timer::later(
@@ -188,10 +303,9 @@ impl Jobs {
             },
         );
         let desk = self.desk();
-        desk.leases
-            .values()
-            .map(|renewal| renewal.next)
-            .fold(idle, Instant::min)
+        let renewals = desk.leases.values().map(|renewal| renewal.next);
+        let returns = desk.returns.values().map(|given| given.next);
+        renewals.chain(returns).fold(idle, Instant::min)
     }
 
     /// Ends the shift if nothing is left, or nobody for whom to wait.
@@ -199,7 +313,8 @@ impl Jobs {
         let mut desk = self.desk();
         let is_alone = Arc::strong_count(self) == 1;
         let is_done = desk.leases.is_empty() && !self.journal.is_pending();
-        let over = desk.queue.is_empty() && (is_alone || is_done);
+        let is_empty = desk.queue.is_empty() && desk.returns.is_empty();
+        let over = is_empty && (is_alone || is_done);
         if over {
             desk.is_running = false;
         }
@@ -241,6 +356,7 @@ impl Shift {
         self.running.extend(jobs.take(room));
         // Renewals wait for no job: one may take longer than a lease lasts.
         self.running.extend(jobs.renewals());
+        self.running.extend(jobs.returns());
         if jobs.journal.is_pending() && jobs.remote.health().is_up() {
             jobs.journal.replay(&*jobs.remote, PATIENCE).await;
         }

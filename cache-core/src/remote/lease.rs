@@ -202,14 +202,20 @@ impl Lease {
     /// least, all who come and [heed](super::Failures::Remembered) it.
     pub fn fail(mut self, message: &str, pause: Duration) {
         self.is_over = true;
-        self.tier.jobs.stop_keeping(self.token);
+        let jobs = &self.tier.jobs;
+        jobs.stop_keeping(self.token);
         let (remote, name, token) = (Arc::clone(&self.tier.remote), self.name.clone(), self.token);
-        let message = excerpt(message);
-        self.tier.jobs.enqueue(0, async move {
+        let (message, weak) = (excerpt(message), Arc::downgrade(jobs));
+        let has_room = jobs.enqueue(0, async move {
             let failed = remote.fail(&name, token, &message, pause.max(HEARD), PATIENCE);
-            // A failure that is not heard of costs another process a load of its own.
-            let _ = failed.await;
+            // A failure that is not heard of costs another process a load of its own, and no wait.
+            if let (Err(_), Some(jobs)) = (failed.await, weak.upgrade()) {
+                jobs.give_back(&name, token);
+            }
         });
+        if !has_room {
+            jobs.give_back(&self.name, self.token);
+        }
     }
 
     /// The lease is kept meanwhile: it must not end before the last byte has arrived.
@@ -269,15 +275,11 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.tier.jobs.stop_keeping(self.token);
         if self.is_over {
-            return;
+            self.tier.jobs.stop_keeping(self.token);
+        } else {
+            self.tier.jobs.give_back(&self.name, self.token);
         }
-        let (remote, name, token) = (Arc::clone(&self.tier.remote), self.name.clone(), self.token);
-        self.tier.jobs.enqueue(0, async move {
-            // One that is not given back ends by itself.
-            let _ = remote.release(&name, token, PATIENCE).await;
-        });
     }
 }
 

@@ -411,6 +411,7 @@ impl Tier {
                 Some(Leased::Granted(born)) => {
                     return Leasing::Granted(Lease::new(self, key, &name, token, born, until));
                 }
+                Some(Leased::Held(_)) if self.jobs.is_ownerless(&name) => return Leasing::Alone,
                 Some(Leased::Held(left)) => return Leasing::Held { left },
                 Some(Leased::Failed { message, left }) => {
                     let error = Error::load(message);
@@ -459,7 +460,9 @@ impl Tier {
                     (left, left)
                 }
                 // One question without an answer does not free a lease that another has.
-                Leasing::Alone if is_held && unheard < UNHEARD && self.remote.health().is_up() => {
+                Leasing::Alone
+                    if is_held && unheard + 1 < UNHEARD && self.remote.health().is_up() =>
+                {
                     unheard += 1;
                     (FIRST_POLL, self.jittered(FIRST_POLL))
                 }
@@ -790,13 +793,9 @@ impl<'a> Unheard<'a> {
 
 impl Drop for Unheard<'_> {
     fn drop(&mut self) {
-        let Some(name) = self.name.map(Box::<[u8]>::from) else {
-            return;
-        };
-        let (remote, token) = (Arc::clone(&self.tier.remote), self.token);
-        self.tier.jobs.enqueue(0, async move {
-            let _ = remote.release(&name, token, PATIENCE).await;
-        });
+        if let Some(name) = self.name {
+            self.tier.jobs.give_back(name, self.token);
+        }
     }
 }
 

@@ -766,6 +766,122 @@ async fn lck_06_a_lease_granted_unheard_is_given_back() {
     rested(&a).await;
 }
 
+/// How a process comes to have a lease that it cannot give back.
+#[derive(Debug, Clone, Copy)]
+enum Orphaned {
+    /// It was granted, and the answer was lost.
+    Unheard,
+    /// The commit, and what followed, did not arrive.
+    Uncommitted,
+    /// The load failed, and that did not arrive.
+    Unfailed,
+}
+
+/// The server froze with the lease of key 1 held by nobody, was given up, and answers again.
+async fn orphaned(how: Orphaned, a: &Process, loads: &Loads) {
+    if matches!(how, Orphaned::Unheard) {
+        a.link.inject([None, Some(Fault::ReplyLost)]);
+    }
+    let (link, number) = (a.link.clone(), loads.begin());
+    let freeze = || async move {
+        link.set_latency(seconds(1));
+        match how {
+            Orphaned::Unfailed => Err(Down(number)),
+            Orphaned::Unheard | Orphaned::Uncommitted => Ok(number),
+        }
+    };
+    let loaded = a.cache.get_or_load(&1, freeze).await;
+    assert_eq!(loaded.is_err(), matches!(how, Orphaned::Unfailed));
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    a.link.set_down(true);
+    a.link.set_latency(Duration::ZERO);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    a.link.set_down(false);
+    assert_eq!(a.link.leases(), 1, "{how:?}");
+}
+
+const ORPHANED: [Orphaned; 3] = [Orphaned::Unheard, Orphaned::Uncommitted, Orphaned::Unfailed];
+
+fn brief() -> Policy {
+    Policy::ttl(Duration::from_millis(100))
+}
+
+#[tokio::test(start_paused = true)]
+async fn rds_03_a_thawed_server_goes_on_with_no_lease_of_nobody() {
+    for how in ORPHANED {
+        let [a, b] = processes(&brief());
+        let loads = Loads::default();
+        orphaned(how, &a, &loads).await;
+        let began = Instant::now();
+        b.cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap();
+        assert_eq!(loads.count(), 2, "{how:?}");
+        let waited = began.elapsed();
+        assert!(waited <= Duration::from_millis(20), "{how:?}: {waited:?}");
+        rested(&a).await;
+    }
+}
+
+/// Its own lease, of which it knows that nobody has it, is none to wait for.
+#[tokio::test(start_paused = true)]
+async fn rds_03_who_lost_a_lease_does_not_wait_for_it() {
+    for how in ORPHANED {
+        let [a] = processes(&brief());
+        let loads = Loads::default();
+        orphaned(how, &a, &loads).await;
+        let began = Instant::now();
+        a.cache
+            .get_or_load(&1, || loads.clone().load())
+            .await
+            .unwrap();
+        assert_eq!(
+            (loads.count(), began.elapsed()),
+            (2, Duration::ZERO),
+            "{how:?}"
+        );
+        rested(&a).await;
+    }
+}
+
+/// What cannot be given back ends by itself, and then nobody tries any more.
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_given_back_for_as_long_as_it_may_last() {
+    let [a, b] = processes(&brief());
+    let loads = Loads::default();
+    orphaned(Orphaned::Uncommitted, &a, &loads).await;
+    a.link.set_down(true);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(a.cache.remote_stats().unwrap().pending, (1, 0));
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(a.cache.remote_stats().unwrap().pending, (0, 0));
+    assert_eq!(b.link.leases(), 0);
+    settled(&a.cache);
+}
+
+/// Who waits for another's load waits no longer than that for a server that froze meanwhile.
+#[tokio::test(start_paused = true)]
+async fn rds_03_who_waits_for_another_goes_alone_when_the_server_freezes() {
+    let [a, b] = processes(&policy());
+    let loads = Loads::default();
+    let (cache, long) = (a.cache.clone(), loads.clone());
+    let leader = tokio::spawn(async move { cache.get_or_load(&1, || slowly(long)).await });
+    yields(20).await;
+    let (cache, own) = (b.cache.clone(), loads.clone());
+    let waiting = tokio::spawn(async move { cache.get_or_load(&1, || own.load()).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    b.link.set_latency(seconds(1));
+    let began = Instant::now();
+    assert_eq!(*waiting.await.unwrap().unwrap(), 2);
+    // The longest pause there is, three questions, and the pauses between them.
+    let most = Duration::from_millis(80 + 3 * 20 + 2 * 20);
+    assert!(began.elapsed() <= most, "{:?}", began.elapsed());
+    assert_eq!(b.cache.stats().remote_failures, 3);
+    assert_eq!(*leader.await.unwrap().unwrap(), 1);
+}
+
 /// An engine with rules and names of its own, as an HTTP cache is: it drives the store itself.
 struct Engine {
     store: Store<String>,

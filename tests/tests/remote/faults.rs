@@ -181,6 +181,25 @@ async fn rds_01_without_a_server_it_starts_and_uses_it_when_it_appears() {
     assert!(took < seconds(2), "{took:?}");
 }
 
+/// Nobody asks for anything meanwhile: the end of the link is the only sign.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_sends_nothing_notices_a_server_that_went_away() {
+    let mut server = Server::start();
+    let cache = hasty(&server.url(), policy());
+    let is_up = || cache.remote_stats().unwrap().health.is_up();
+    coherent(&cache).await;
+    tokio::task::block_in_place(|| server.freeze());
+    until("the silence is noticed", async || !is_up()).await;
+    tokio::task::block_in_place(|| server.thaw());
+    until("recovery", async || is_up()).await;
+    coherent(&cache).await;
+    server.kill();
+    until("the end is noticed", async || !is_up()).await;
+    tokio::task::block_in_place(|| server.run());
+    until("recovery", async || is_up()).await;
+    assert_eq!(cache.stats().remote_failures, 0, "no request was needed");
+}
+
 /// RDS-06, RDS-24: whoever accepts and never answers keeps nobody waiting.
 #[tokio::test]
 async fn rds_06_a_tarpit_is_dialled_in_the_background_alone() {

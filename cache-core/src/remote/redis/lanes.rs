@@ -21,10 +21,10 @@ use std::{
 };
 
 /// So many requests in a row without an answer, and the connections are given up.
-const STRAIGHT: u32 = 3;
+pub(super) const STRAIGHT: u32 = 3;
 
 /// A limit below this says more about who asked than about the server.
-const TELLING: Duration = Duration::from_millis(10);
+pub(super) const TELLING: Duration = Duration::from_millis(10);
 
 /// One set of connections.
 pub(super) struct Lanes {

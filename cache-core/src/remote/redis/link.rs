@@ -49,6 +49,7 @@ pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
                     strong.degrade("tracking", false, "");
                     drop(strong);
                     attend(&node, link, &broken, turn).await;
+                    doubt(&node).await;
                 }
                 Err(error) => {
                     strong.degrade(
@@ -131,6 +132,14 @@ async fn attend(node: &Weak<Node>, link: MultiplexedConnection, broken: &Notify,
         if timer::until(pause, broken.notified()).await.is_some() {
             return;
         }
+    }
+}
+
+/// A link that ended is a sign that the server went away, and while nobody asks for anything the only
+/// one.
+async fn doubt(node: &Weak<Node>) {
+    if let Some(node) = node.upgrade() {
+        node.doubt().await;
     }
 }
 

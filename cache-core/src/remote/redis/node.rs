@@ -7,7 +7,10 @@ use crate::{
             address::Layout,
             answers::{count, page_of, time_in},
             keeper::{self, Gate, Trouble},
-            lanes::{self, Asked, Lanes, Manner, Redirect, Verdict, ask, ask_all, ask_as, judge},
+            lanes::{
+                self, Asked, Lanes, Manner, Redirect, STRAIGHT, TELLING, Verdict, ask, ask_all,
+                ask_as, judge,
+            },
             link,
             scripts::{Step, is_unknown},
             sentinel,
@@ -320,6 +323,24 @@ impl Node {
             answer.map_err(|error| self.obey(lanes, judge(&error)))
         };
         Ok(answers.into_iter().map(judged).collect())
+    }
+
+    /// Asks whether the connections still work, as often as it takes to give them up where they do
+    /// not.
+    pub(super) async fn doubt(self: &Arc<Self>) {
+        let limit = self.shared.settings.probe.max(TELLING);
+        for _ in 0..STRAIGHT {
+            let Some(lanes) = self.lanes() else {
+                return;
+            };
+            let Ok(connection) = lanes.small() else {
+                return;
+            };
+            let answer = ask(connection, &redis::cmd("TIME"), limit).await;
+            if self.settle(&lanes, answer, limit).is_ok() {
+                return;
+            }
+        }
     }
 
     fn settle<T>(
