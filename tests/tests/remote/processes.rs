@@ -33,18 +33,7 @@ fn three_processes_load_and_fail_once_and_a_killed_leader_frees_its_key() {
 
 fn never_sees_again_what_was_invalidated(processes: usize) {
     const OPERATIONS: u64 = 3000;
-    let is_enough = |past: &history::Outcome| {
-        let figures = past.figures(OPERATIONS);
-        figures.iter().all(|(_, figure)| figure.is_enough())
-    };
-    let mut past = history::run(program(), processes, OPERATIONS);
-    // How much of it can be held to a rule depends on what else the machine does.
-    for _ in 0..3 {
-        if past.wrong > 0 || is_enough(&past) {
-            break;
-        }
-        past = past.and(history::run(program(), processes, OPERATIONS));
-    }
+    let past = history::run_until_enough(program(), processes, OPERATIONS);
     println!("{past:?}");
     for (what, figure) in past.figures(OPERATIONS) {
         assert!(figure.is_enough(), "{what}: {figure}");

@@ -94,7 +94,7 @@ pub(crate) fn histories(operations: u32) -> Counts {
     let operations = u64::from(operations);
     let mut figures = Vec::new();
     for processes in [1, 3] {
-        let past = history::run(&this_program(), processes, operations);
+        let past = history::run_until_enough(&this_program(), processes, operations);
         println!("  {processes} processes: {past:?}");
         for (what, figure) in past.figures(operations) {
             println!("  {processes} processes: {what}: {figure}");
