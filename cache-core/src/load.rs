@@ -79,14 +79,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
             }
             Found::Refresh(stale, lead) => {
                 let call = Call::begin(&self.store, event, now);
-                // Boxed, as all that loads is: a loader that asks for other keys holds the future of each of
-                // them, and unboxed these would grow by a factor with each level.
-                let refresh = Box::pin(self.refresh(lead, load, stale, &call.trail));
+                let refresh = self.refresh(lead, load, stale, &call.trail);
                 call.traced(refresh).await
             }
             Found::Load(stale) => {
                 let call = Call::begin(&self.store, event, now);
-                let load = Box::pin(self.fly_or_make_do(&key, load, stale, &call.trail));
+                let load = self.fly_or_make_do(&key, load, stale, &call.trail);
                 call.traced(load).await
             }
         }
@@ -161,7 +159,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             }
             Found::Load(stale) => {
                 let call = Call::begin(&self.store, event, now);
-                let load = Box::pin(self.fly_or_make_do(&key, load, stale, &call.trail));
+                let load = self.fly_or_make_do(&key, load, stale, &call.trail);
                 call.traced(load).await
             }
         }
