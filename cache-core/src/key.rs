@@ -277,6 +277,7 @@ impl Namespace {
 /// Lends an empty buffer in which to build a key for a look-up, so that a hit allocates none.
 ///
 /// The buffer belongs to the thread and keeps its capacity. A nested call gets a buffer of its own.
+#[inline]
 pub fn scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     /// Above this a buffer is given back to the allocator: one long key should not pin its size.
     const KEEP: usize = 16 * 1024;

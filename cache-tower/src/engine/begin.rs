@@ -187,6 +187,7 @@ impl SearchKey<'_> {
 
 impl Search<'_> {
     /// Counts the request, and tells an outer layer of it.
+    #[inline]
     fn count(&self, begin: Begin) -> Begin {
         match begin {
             Begin::Answer(answer) => {
@@ -294,6 +295,7 @@ impl Search<'_> {
         is_update.then(|| Invalidation::new(self.shared, self.policy, self.asked))
     }
 
+    #[inline]
     fn run(&self, bytes: &mut Vec<u8>) -> Begin {
         let Some(mut key) = self.key(bytes) else {
             return self.pass(Bypass::KeyTooLong);
