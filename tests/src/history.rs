@@ -418,7 +418,7 @@ fn check(notes: &[Note], bound: Duration) -> Vec<Wrong> {
 }
 
 /// What came of a history.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Reads that were answered.
     pub reads: u64,
