@@ -60,9 +60,7 @@ impl<V> Drop for Call<'_, V> {
         let outcome = self.outcome();
         #[cfg(feature = "tracing")]
         note(&self.span, outcome);
-        // Only who tells the time looks at the clock.
-        let took = cfg!(feature = "metrics").then(|| self.store.now().since(self.began));
-        self.store.ended(self.came, outcome, "", took);
+        self.store.ended(self.came, outcome, "", Some(self.began));
     }
 }
 

@@ -44,6 +44,12 @@ impl Moment {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// As [`since`](Self::since), in seconds.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn seconds_since(self, earlier: Self) -> f64 {
+        self.0.saturating_sub(earlier.0) as f64 / 1e9
+    }
 }
 
 fn saturating_nanos(duration: Duration) -> u64 {

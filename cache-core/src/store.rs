@@ -727,9 +727,9 @@ impl<V> Store<V> {
     }
 
     /// A request ended so that [was counted](Self::record) as `came`: it is counted as what it turned out to
-    /// be. `route` is the template of its route, empty where it has none; `took` how long it took, where that
-    /// is worth telling.
-    pub fn ended(&self, came: Event, outcome: Ended, route: &str, took: Option<Duration>) {
+    /// be. `route` is the template of its route, empty where it has none; `began` when it came, where
+    /// how long it took is worth telling.
+    pub fn ended(&self, came: Event, outcome: Ended, route: &str, began: Option<Moment>) {
         let is = outcome.event();
         if came != is {
             // In this order, so that no request is missing at any moment.
@@ -746,25 +746,26 @@ impl<V> Store<V> {
                 observe::Tier::Remote => Event::RemoteCollapsed,
             });
         }
-        self.tell_ended(outcome, route, took);
+        self.tell_ended(outcome, route, began);
     }
 
     /// A request came and ended at once, so: counted and told in one step.
     #[inline]
-    pub fn settled(&self, outcome: Ended, route: &str, took: Option<Duration>) {
+    pub fn settled(&self, outcome: Ended, route: &str, began: Option<Moment>) {
         self.record(outcome.event());
-        self.tell_ended(outcome, route, took);
+        self.tell_ended(outcome, route, began);
     }
 
     #[cfg(feature = "metrics")]
     #[inline]
-    fn tell_ended(&self, outcome: Ended, route: &str, took: Option<Duration>) {
+    fn tell_ended(&self, outcome: Ended, route: &str, began: Option<Moment>) {
+        let took = began.map(|began| self.now().seconds_since(began));
         self.0.counters.meters.ended(route, outcome, took);
     }
 
     #[cfg(not(feature = "metrics"))]
     #[allow(clippy::unused_self, reason = "nobody is told")]
-    fn tell_ended(&self, _: Ended, _: &str, _: Option<Duration>) {}
+    fn tell_ended(&self, _: Ended, _: &str, _: Option<Moment>) {}
 
     /// Sets the gauges of the metrics to what is so now. Requests do so about once a second; whoever is about
     /// to read the metrics may do so just before. Without the feature `metrics` nothing is done.

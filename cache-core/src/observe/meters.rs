@@ -126,9 +126,9 @@ impl Meters {
         }
     }
 
-    /// A request ended.
+    /// A request ended; it took so many seconds.
     #[inline]
-    pub(crate) fn ended(&self, route: &str, outcome: Outcome, took: Option<Duration>) {
+    pub(crate) fn ended(&self, route: &str, outcome: Outcome, took: Option<f64>) {
         match (outcome, took) {
             (Outcome::Hit { tier: Tier::Memory }, Some(took)) => self.hit(self.route(route), took),
             _ => self.ended_otherwise(self.route(route), outcome, took),
@@ -137,17 +137,17 @@ impl Meters {
 
     /// The way of most requests, which does nothing else.
     #[inline]
-    fn hit(&self, route: &Route, took: Duration) {
+    fn hit(&self, route: &Route, took: f64) {
         route.hit.with(
             |recorder| self.hit_handles(recorder, &route.name),
             |(counter, histogram)| {
                 counter.increment(1);
-                histogram.record(took.as_secs_f64());
+                histogram.record(took);
             },
         );
     }
 
-    fn ended_otherwise(&self, route: &Route, outcome: Outcome, took: Option<Duration>) {
+    fn ended_otherwise(&self, route: &Route, outcome: Outcome, took: Option<f64>) {
         let name = || route.name.clone();
         let text = SharedString::const_str;
         match outcome {
@@ -200,7 +200,7 @@ impl Meters {
     pub(crate) fn loaded(&self, how: Loaded, took: Duration) {
         let label = SharedString::const_str(how.as_str());
         self.add(&LOADS, [label.clone()], 1);
-        self.sample(&LOAD, [label], took);
+        self.sample(&LOAD, [label], took.as_secs_f64());
     }
 
     pub(crate) fn invalidated(&self, source: Source) {
@@ -272,11 +272,11 @@ impl Meters {
         with_recorder(|recorder| recorder.register_counter(&key, &METADATA)).increment(count);
     }
 
-    fn sample<const N: usize>(&self, metric: &Metric, labels: [SharedString; N], took: Duration) {
+    fn sample<const N: usize>(&self, metric: &Metric, labels: [SharedString; N], took: f64) {
         let key = self.key(metric, labels);
         let histogram: Histogram =
             with_recorder(|recorder| recorder.register_histogram(&key, &METADATA));
-        histogram.record(took.as_secs_f64());
+        histogram.record(took);
     }
 
     fn set<const N: usize>(&self, metric: &Metric, labels: [SharedString; N], value: f64) {
@@ -348,7 +348,7 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             let meters = Meters::new(&"c".into());
             for n in 0..1_000_000 {
-                meters.ended(&format!("/{n}"), HIT, Some(Duration::ZERO));
+                meters.ended(&format!("/{n}"), HIT, Some(0.0));
             }
         });
         assert_eq!(hits(&recorder), ROUTES + 1);
@@ -357,12 +357,12 @@ mod tests {
     #[test]
     fn a_recorder_that_comes_after_the_first_hit_is_told_of_those_after_it() {
         let meters = Meters::new(&"c".into());
-        meters.ended("/a", HIT, Some(Duration::ZERO));
+        meters.ended("/a", HIT, Some(0.0));
         // More than are remembered; all alive, for it is by their addresses that they are told apart.
         let recorders: Vec<_> = (0..6).map(|_| Box::new(DebuggingRecorder::new())).collect();
         for recorder in &recorders {
             metrics::with_local_recorder(&**recorder, || {
-                meters.ended("/a", HIT, Some(Duration::ZERO));
+                meters.ended("/a", HIT, Some(0.0));
             });
             assert_eq!(hits(recorder), 1);
         }

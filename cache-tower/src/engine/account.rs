@@ -17,7 +17,6 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::Duration,
 };
 
 /// When a request came. Where nobody is told of it, the clock is not looked at.
@@ -40,8 +39,8 @@ impl Came {
         store.measure_if_due(self.0);
     }
 
-    fn took(self, store: &Store<Stored>) -> Option<Duration> {
-        Some(store.now().since(self.0))
+    fn began(self) -> Option<Moment> {
+        Some(self.0)
     }
 }
 
@@ -61,7 +60,7 @@ impl Came {
     pub(super) fn measure(self, _: &Store<Stored>) {}
 
     #[allow(clippy::unused_self, reason = "it knows none")]
-    fn took(self, _: &Store<Stored>) -> Option<Duration> {
+    fn began(self) -> Option<Moment> {
         None
     }
 }
@@ -264,9 +263,8 @@ impl Account {
         };
         let outcome = decision.outcome(tier);
         self.span.note(decision, outcome);
-        let took = self.came.took(&self.store);
-        self.store
-            .ended(self.counted.0.came, outcome, &self.route, took);
+        let (came, began) = (self.counted.0.came, self.came.began());
+        self.store.ended(came, outcome, &self.route, began);
     }
 }
 
@@ -286,5 +284,5 @@ pub(super) fn settle(
 ) {
     let outcome = decision.outcome(Tier::Memory);
     span.note(decision, outcome);
-    store.settled(outcome, route, came.took(store));
+    store.settled(outcome, route, came.began());
 }
