@@ -82,14 +82,14 @@ where
         parts,
         body,
     };
-    let mut reply = span.around(trip.run()).await?;
+    let reply = span.around(trip.run()).await?;
     if let Some(account) = account {
         account.close(reply.decision());
     }
-    if let (Reply::Stored(answer), Some(store)) = (&mut reply, within) {
-        answer.tell_outer(&store);
-    }
-    Ok(reply)
+    Ok(match (reply, within) {
+        (Reply::Stored(answer), Some(store)) => Reply::Stored(answer.within(&store)),
+        (reply, _) => reply,
+    })
 }
 
 /// One request on its way.
