@@ -55,6 +55,8 @@ impl Log {
             .with_ansi(false)
             .with_writer(self.clone())
             .finish();
+        // Threads of other tests have no subscriber, and what they come to first would be off for all.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
         tracing::subscriber::set_default(subscriber)
     }
 
