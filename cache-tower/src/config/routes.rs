@@ -38,6 +38,9 @@ pub(crate) struct Change {
 impl Routes {
     /// Reads all lines, or says what is wrong with the first that is.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().eq_ignore_ascii_case(table::NONE) {
+            return Ok(Self::default());
+        }
         let mut rules: Vec<Rule> = Vec::new();
         let lines = text.split([';', '\n']).map(str::trim);
         for line in lines.filter(|line| !line.is_empty()) {
@@ -237,6 +240,9 @@ fn names(text: &str) -> Result<Vec<String>, String> {
 /// As it reads back.
 impl fmt::Display for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str(table::NONE);
+        }
         for (n, rule) in self.0.iter().enumerate() {
             let separator = if n == 0 { "" } else { "; " };
             write!(f, "{separator}{} {}", rule.route, rule.words)?;
@@ -266,6 +272,15 @@ mod tests {
             "/posts ttl=1800 query=page; /users/{id} ttl=1h group=user:{id}; /admin/* off"
         );
         assert_eq!(Routes::parse(&printed).unwrap(), routes);
+    }
+
+    #[test]
+    fn no_lines_read_back_as_no_lines() {
+        for text in ["", ";", " ;\n; ", "none", " None "] {
+            let routes = Routes::parse(text).unwrap();
+            assert!(routes.is_empty(), "{text:?}");
+            assert_eq!(Routes::parse(&routes.to_string()), Ok(routes), "{text:?}");
+        }
     }
 
     #[test]
@@ -322,6 +337,8 @@ mod tests {
         ) {
             let _ = Pattern::of_route(&route);
             if let (Ok(routes), Ok(uri)) = (Routes::parse(&text), path.parse::<Uri>()) {
+                let again = Routes::parse(&routes.to_string());
+                proptest::prop_assert_eq!(again.as_ref(), Ok(&routes));
                 let by_path = routes.find(None, &uri);
                 for (n, rule) in routes.0.iter().enumerate() {
                     // The first line that takes the path is the one that is found.

@@ -30,7 +30,7 @@ pub(super) const TARGETED_FIELDS: Variable = Variable {
         accepted: "names of fields, separated by commas, or none",
         read: |text| fields(text).map(|names| print(&names)),
     },
-    default: "none",
+    default: NONE,
     example: "CDN-Cache-Control",
     about: "The fields that go before `Cache-Control` (RFC 9213), in order.",
 };
@@ -48,10 +48,10 @@ pub(super) const ROUTES: Variable = Variable {
     form: Form::Text {
         accepted: "routes separated by `;`, each followed by what holds for it: off, ttl=TIME, \
                    override_ttl=TIME, stale_while_revalidate=TIME, stale_if_error=TIME, group=NAME, \
-                   query=NAMES, ignore_query=NAMES, vary=FIELDS, per_credential, profile=WORD, class=NAME",
+                   query=NAMES, ignore_query=NAMES, vary=FIELDS, per_credential, profile=WORD, class=NAME; or none",
         read: |text| Routes::parse(text).map(|routes| routes.to_string()),
     },
-    default: "none",
+    default: NONE,
     example: "'/users/{id} ttl=1h group=user:{id}; /posts ttl=30m query=page; /admin/* off'",
     about: "What holds for single routes, whatever the code says.",
 };
@@ -59,9 +59,12 @@ pub(super) const ROUTES: Variable = Variable {
 /// The variables of HTTP caches, beside [those of all](cache_core::config::VARIABLES).
 pub const VARIABLES: &[Variable] = &[MAX_BODY, PROFILE, TARGETED_FIELDS, STATUS, ROUTES];
 
+/// How a list is written that holds nothing.
+pub(super) const NONE: &str = "none";
+
 /// The names of fields, in a list.
 pub(super) fn fields(text: &str) -> Result<Vec<HeaderName>, String> {
-    if text.eq_ignore_ascii_case("none") {
+    if text.eq_ignore_ascii_case(NONE) {
         return Ok(Vec::new());
     }
     let name = |name: &str| {
@@ -74,7 +77,7 @@ pub(super) fn fields(text: &str) -> Result<Vec<HeaderName>, String> {
 
 fn print(names: &[HeaderName]) -> String {
     if names.is_empty() {
-        return "none".to_owned();
+        return NONE.to_owned();
     }
     let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
     names.join(",")
