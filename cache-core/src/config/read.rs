@@ -9,6 +9,7 @@ use super::{
         Variable,
     },
 };
+use crate::remote::Connections;
 use std::{collections::BTreeMap, time::Duration};
 
 /// What was read.
@@ -101,11 +102,11 @@ impl Read {
 
     fn compare_pool_sizes(&mut self) {
         let count = |row: &Variable| match self.values.get(row.name) {
-            Some(Value::Number(count, _)) => Some(*count),
+            Some(Value::Number(count, _)) => usize::try_from(*count).ok(),
             _ => None,
         };
         let (least, most) = (count(&POOL_MIN_SIZE).unwrap_or(1), count(&POOL_MAX_SIZE));
-        if let Some(most) = most.filter(|most| *most < least + 2) {
+        if let Some(most) = most.filter(|most| *most < Connections::needed(least)) {
             let why = format!("it must be two more than CACHE_POOL_MIN_SIZE, {least}, at least");
             let problem =
                 Problem::value(POOL_MAX_SIZE.name, &most.to_string(), why, &POOL_MAX_SIZE);

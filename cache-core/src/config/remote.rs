@@ -37,7 +37,7 @@ fn connections(read: &Read) -> Connections {
     };
     let least = number(&POOL_MIN_SIZE);
     // Of fewer connections than are needed it is said elsewhere.
-    let needed = least.unwrap_or(1).saturating_add(2);
+    let needed = Connections::needed(least.unwrap_or(1));
     Connections {
         prefix,
         least,

@@ -1,7 +1,10 @@
 //! The variables, as data: reading, errors, the printed table, the README's and the tests come from it.
 
 use super::form::{Form, Unit};
-use crate::policy::LONGEST;
+use crate::{
+    policy::LONGEST,
+    remote::{PLAIN_NAMES, is_plain_name},
+};
 use std::time::Duration;
 
 /// A variable of the environment. One row of the table.
@@ -81,7 +84,7 @@ pub(super) const REDIS_URL: Variable = Variable {
 pub(super) const PREFIX: Variable = Variable {
     name: "CACHE_PREFIX",
     form: Form::Text {
-        accepted: "1 to 64 letters, digits, `:`, `-`, `_` and `.`",
+        accepted: PLAIN_NAMES,
         read: prefix,
     },
     default: "cache:",
@@ -271,8 +274,7 @@ pub(super) const OF_REMOTE: [&Variable; 7] = [
 ];
 
 fn prefix(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
-    if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+    if is_plain_name(text) {
         Ok(text.to_owned())
     } else {
         Err(String::new())

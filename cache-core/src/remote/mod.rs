@@ -478,6 +478,24 @@ pub struct Connections {
     pub timeout: Option<Duration>,
 }
 
+impl Connections {
+    /// So many there have to be where so many are kept open for requests: one more is for large values, and
+    /// one for long work.
+    pub(crate) fn needed(least: usize) -> usize {
+        least.saturating_add(2)
+    }
+}
+
+/// What [`is_plain_name`] accepts, in words.
+pub(crate) const PLAIN_NAMES: &str = "1 to 64 letters, digits, `:`, `-`, `_` and `.`";
+
+/// Whether names in a server may begin with `text`: it holds nothing that patterns, hash tags or commands
+/// give a meaning.
+pub(crate) fn is_plain_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
+}
+
 /// As [`from_url`], connected so.
 ///
 /// # Errors

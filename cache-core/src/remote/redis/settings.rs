@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Error,
-    remote::{Connections, Health},
+    remote::{Connections, Health, PLAIN_NAMES, is_plain_name},
 };
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ProtocolVersion,
@@ -247,7 +247,7 @@ impl RedisSettings {
             self.prefix.clone_from(prefix);
         }
         self.lanes = connections.least.unwrap_or(self.lanes);
-        let needed = self.connections.max(self.lanes.saturating_add(2));
+        let needed = self.connections.max(Connections::needed(self.lanes));
         self.connections = connections.most.unwrap_or(needed);
         self.connect = connections.timeout.unwrap_or(self.connect);
         self
@@ -256,21 +256,18 @@ impl RedisSettings {
     pub(super) fn validate(&self) -> Result<(), Error> {
         let mut problems = Vec::new();
         for (name, text) in [("prefix", &self.prefix), ("client_name", &self.client_name)] {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
-            if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
-                problems.push(format!(
-                    "{name} is `{text}`; accepted are 1 to 64 letters, digits, `:`, `-`, `_` and `.`"
-                ));
+            if !is_plain_name(text) {
+                problems.push(format!("{name} is `{text}`; accepted are {PLAIN_NAMES}"));
             }
         }
         if !(1..=16).contains(&self.lanes) {
             problems.push(format!("lanes is {}; accepted is 1 to 16", self.lanes));
         }
-        if self.connections < self.lanes.saturating_add(2) {
+        let needed = Connections::needed(self.lanes);
+        if self.connections < needed {
             problems.push(format!(
-                "connections is {}; accepted is {} or more, two more than the lanes",
-                self.connections,
-                self.lanes.saturating_add(2)
+                "connections is {}; accepted is {needed} or more, two more than the lanes",
+                self.connections
             ));
         }
         for (name, limit) in [
