@@ -468,10 +468,9 @@ impl Answer {
         self
     }
 
-    /// The same, for an outer layer of the cache `store`.
-    pub(crate) fn within(mut self, store: &Store<Stored>) -> Self {
+    /// Tells an outer layer of the cache `store` that it was decided here.
+    pub(crate) fn tell_outer(&mut self, store: &Store<Stored>) {
         self.within = Some(store.clone());
-        self
     }
 
     /// Its parts, where it is nothing but what is stored, with Age and Cache-Status written anew. `convert`

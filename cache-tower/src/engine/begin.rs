@@ -90,8 +90,8 @@ pub(crate) struct Passage {
     invalidation: Option<Invalidation>,
     /// This layer's depth within others of its cache.
     depth: u8,
-    /// `None` for a refresh of an outer layer.
-    account: Option<Account>,
+    /// `None` for a refresh of an outer layer. Boxed, so that no hit carries its size about.
+    account: Option<Box<Account>>,
 }
 
 /// What [`drive`](super::drive) is to do.
@@ -146,12 +146,13 @@ pub(crate) fn begin(shared: &Arc<Shared>, policy: &Arc<Policy>, asked: Asked<'_>
         outer,
         came,
     };
-    let begin = match search.bypass() {
+    let mut begin = match search.bypass() {
         Some(Bypass::Disabled) => search.pass_through(),
         Some(reason) => search.pass(reason),
         None => scratch(|key| search.run(key)),
     };
-    search.count(begin)
+    search.count(&mut begin);
+    begin
 }
 
 /// One request on its way to a decision.
@@ -186,27 +187,19 @@ impl SearchKey<'_> {
 }
 
 impl Search<'_> {
-    /// Counts the request, and tells an outer layer of it.
-    #[inline]
-    fn count(&self, begin: Begin) -> Begin {
+    /// Counts the request, and tells an outer layer of it. In its place: what is decided is large.
+    fn count(&self, begin: &mut Begin) {
         match begin {
-            Begin::Answer(answer) => {
+            Begin::Answer(answer) | Begin::Refresh(answer, _) => {
                 self.settle(answer.decision());
-                Begin::Answer(self.decided(answer))
+                self.tell_outer(answer);
             }
-            Begin::Refresh(answer, refresh) => {
-                self.settle(answer.decision());
-                Begin::Refresh(self.decided(answer), refresh)
-            }
-            Begin::Refuse(refusal) => {
-                self.settle(refusal.decision());
-                Begin::Refuse(refusal)
-            }
+            Begin::Refuse(refusal) => self.settle(refusal.decision()),
             Begin::Bypass(passage) => {
                 let account = self.account(Decision::Bypass(passage.reason));
-                Begin::Bypass(Passage { account, ..passage })
+                passage.account = account.map(Box::new);
             }
-            Begin::Drive(mut plan) => {
+            Begin::Drive(plan) => {
                 plan.account = self.account(Decision::Forward {
                     why: plan.why,
                     status: None,
@@ -217,7 +210,6 @@ impl Search<'_> {
                     account.about(plan.key.as_bytes());
                 }
                 plan.counted = plan.account.as_ref().map(Account::counted);
-                Begin::Drive(plan)
             }
         }
     }
@@ -244,11 +236,9 @@ impl Search<'_> {
     }
 
     /// Tells an outer layer that this one decided.
-    fn decided(&self, answer: Answer) -> Answer {
-        if self.depth == 0 {
-            answer
-        } else {
-            answer.within(&self.shared.store)
+    fn tell_outer(&self, answer: &mut Answer) {
+        if self.depth > 0 {
+            answer.tell_outer(&self.shared.store);
         }
     }
 
@@ -295,7 +285,6 @@ impl Search<'_> {
         is_update.then(|| Invalidation::new(self.shared, self.policy, self.asked))
     }
 
-    #[inline]
     fn run(&self, bytes: &mut Vec<u8>) -> Begin {
         let Some(mut key) = self.key(bytes) else {
             return self.pass(Bypass::KeyTooLong);
@@ -674,7 +663,7 @@ impl Passage {
 
     /// The same, by its extensions.
     pub(crate) fn mark(&self, shared: &Arc<Shared>, extensions: &mut Extensions) {
-        let counted = self.account.as_ref().map(Account::counted);
+        let counted = self.account.as_deref().map(Account::counted);
         let outer = Outer::new(&shared.store, self.depth, counted, None);
         extensions.insert(outer);
         extensions.insert(Purger::new(shared));

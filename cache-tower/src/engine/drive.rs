@@ -82,14 +82,14 @@ where
         parts,
         body,
     };
-    let reply = span.around(trip.run()).await?;
+    let mut reply = span.around(trip.run()).await?;
     if let Some(account) = account {
         account.close(reply.decision());
     }
-    Ok(match (reply, within) {
-        (Reply::Stored(answer), Some(store)) => Reply::Stored(answer.within(&store)),
-        (reply, _) => reply,
-    })
+    if let (Reply::Stored(answer), Some(store)) = (&mut reply, within) {
+        answer.tell_outer(&store);
+    }
+    Ok(reply)
 }
 
 /// One request on its way.
