@@ -48,7 +48,8 @@ impl Moment {
     /// As [`since`](Self::since), in seconds.
     #[cfg(feature = "metrics")]
     pub(crate) fn seconds_since(self, earlier: Self) -> f64 {
-        self.0.saturating_sub(earlier.0) as f64 / 1e9
+        // Signed, for that is one instruction: no two moments are 2⁶³ nanoseconds apart.
+        self.0.saturating_sub(earlier.0).cast_signed() as f64 / 1e9
     }
 }
 
@@ -98,6 +99,14 @@ impl SystemClock {
         tokio::time::Instant::now()
     }
 
+    /// The moment of an instant before it was made. Apart, and by reference, for it almost never is, and what
+    /// it would keep at hand each reading would pay for.
+    #[cold]
+    #[inline(never)]
+    fn earlier(&self, instant: &tokio::time::Instant) -> Moment {
+        Moment(ORIGIN).before(self.origin.duration_since(*instant))
+    }
+
     fn system() -> SystemTime {
         SystemTime::now()
     }
@@ -112,11 +121,10 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
         let now = Self::instant();
-        let nanos = match now.checked_duration_since(self.origin) {
-            Some(after) => ORIGIN.saturating_add(saturating_nanos(after)),
-            None => ORIGIN.saturating_sub(saturating_nanos(self.origin.duration_since(now))),
-        };
-        Moment(nanos)
+        match now.checked_duration_since(self.origin) {
+            Some(after) => Moment(ORIGIN).after(after),
+            None => self.earlier(&now),
+        }
     }
 
     fn wall(&self) -> SystemTime {

@@ -149,6 +149,7 @@ impl Counters {
         self.counter(event).load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn counter(&self, event: Event) -> &AtomicU64 {
         self.counts
             .get(event as usize)

@@ -386,73 +386,54 @@ impl Answer {
     pub(crate) fn hit(
         entry: Arc<Entry<Stored>>,
         shape: Shape,
-        now: Moment,
+        judged: &Candidate,
         stale: Ground,
         is_head: bool,
-    ) -> Option<Self> {
-        let candidate = candidate(&entry, now)?;
-        let (ttl, ground) = match candidate.freshness {
-            Freshness::Fresh { left } => (Ttl::left(left), Ground::Fresh),
-            Freshness::Stale { by, .. } => (Ttl::ended(by), stale),
-            Freshness::Dead => return None,
+    ) -> Self {
+        let ground = match judged.freshness {
+            Freshness::Fresh { .. } => Ground::Fresh,
+            Freshness::Stale { .. } | Freshness::Dead => stale,
         };
-        Some(Self {
-            entry,
-            shape,
-            age: candidate.age,
-            decision: Decision::Hit {
-                ttl,
-                ground,
-                tier: Tier::Memory,
-            },
-            is_head,
-            within: None,
-        })
+        let decision = |ttl| Decision::Hit {
+            ttl,
+            ground,
+            tier: Tier::Memory,
+        };
+        Self::decided(entry, shape, judged, is_head, decision)
     }
 
     /// An answer out of another request's load.
     pub(crate) fn collapsed(
         entry: Arc<Entry<Stored>>,
         shape: Shape,
-        now: Moment,
+        judged: &Candidate,
         why: Forwarded,
-    ) -> Option<Self> {
-        let candidate = candidate(&entry, now)?;
-        let decision = Decision::Forward {
+    ) -> Self {
+        let decision = |ttl| Decision::Forward {
             why,
             status: None,
             collapsed: Some(true),
-            then: Then::Stored {
-                ttl: ttl(candidate.freshness),
-            },
+            then: Then::Stored { ttl },
         };
-        Some(Self {
-            entry,
-            shape,
-            age: candidate.age,
-            decision,
-            is_head: false,
-            within: None,
-        })
+        Self::decided(entry, shape, judged, false, decision)
     }
 
-    /// An answer that the origin confirmed.
-    pub(crate) fn validated(
+    /// An answer of which it is decided so.
+    pub(crate) fn decided(
         entry: Arc<Entry<Stored>>,
         shape: Shape,
-        now: Moment,
+        judged: &Candidate,
         is_head: bool,
         decision: impl FnOnce(Ttl) -> Decision,
-    ) -> Option<Self> {
-        let candidate = candidate(&entry, now)?;
-        Some(Self {
+    ) -> Self {
+        Self {
             entry,
             shape,
-            age: candidate.age,
-            decision: decision(ttl(candidate.freshness)),
+            age: judged.age,
+            decision: decision(ttl(judged.freshness)),
             is_head,
             within: None,
-        })
+        }
     }
 
     /// What is decided by it.

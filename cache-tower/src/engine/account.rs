@@ -275,6 +275,7 @@ impl Drop for Account {
 }
 
 /// A request that is answered at once: counted and told in one step.
+#[inline]
 pub(super) fn settle(
     store: &Store<Stored>,
     decision: Decision,

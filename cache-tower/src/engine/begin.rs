@@ -14,7 +14,7 @@ use crate::{
     http::{
         cache_status::{Decision, Forwarded, Ground, Then},
         key::write_key,
-        lookup::{Failure, Lookup, lookup, may_stand_in},
+        lookup::{Candidate, Failure, Lookup, lookup, may_stand_in},
         request::{Bypass, MethodClass, RequestFacts},
         shape::{Fit, Shape},
         vary::{preferred_language, write_selecting_language},
@@ -167,6 +167,19 @@ struct Search<'a> {
     came: Came,
 }
 
+/// The response that is stored for a request, and what the rules know of it.
+struct Found {
+    entry: Arc<Entry<Stored>>,
+    judged: Candidate,
+}
+
+impl Found {
+    fn of(entry: Arc<Entry<Stored>>, now: Moment) -> Option<Self> {
+        let judged = candidate(&entry, now)?;
+        Some(Self { entry, judged })
+    }
+}
+
 /// A key in a borrowed buffer. Behind the first `length` bytes stands what selects a variant, where
 /// the key's entry has any.
 struct SearchKey<'a> {
@@ -286,7 +299,7 @@ impl Search<'_> {
     }
 
     fn run(&self, bytes: &mut Vec<u8>) -> Begin {
-        let Some(mut key) = self.key(bytes) else {
+        let Some(key) = self.key(bytes) else {
             return self.pass(Bypass::KeyTooLong);
         };
         if self.facts.method == MethodClass::Post {
@@ -304,13 +317,11 @@ impl Search<'_> {
                 key.bytes,
                 now,
             )
+            .and_then(|entry| Found::of(entry, now).ok_or(Forwarded::UriMiss))
         };
-        let judged = found
-            .as_ref()
-            .map_err(|why| *why)
-            .and_then(|entry| candidate(entry, now).ok_or(Forwarded::UriMiss));
+        let judged = found.as_ref().map(|found| found.judged).map_err(|why| *why);
         let decision = lookup(&self.facts, judged, self.policy);
-        self.follow(decision, found.ok(), &mut key, now)
+        self.follow(decision, found.ok(), &key, now)
     }
 
     fn forward_post(&self, key: &SearchKey<'_>) -> Begin {
@@ -352,8 +363,8 @@ impl Search<'_> {
     fn follow(
         &self,
         decision: Lookup,
-        found: Option<Arc<Entry<Stored>>>,
-        key: &mut SearchKey<'_>,
+        found: Option<Found>,
+        key: &SearchKey<'_>,
         now: Moment,
     ) -> Begin {
         let why = match decision {
@@ -361,7 +372,7 @@ impl Search<'_> {
             Lookup::Forward(why) => why,
             Lookup::Fresh | Lookup::StaleWhileRevalidate | Lookup::MaxStale => {
                 return match found {
-                    Some(entry) => self.reuse(decision, entry, key, now),
+                    Some(found) => self.reuse(decision, found, key, now),
                     None => self.forward(Forwarded::UriMiss, None, key),
                 };
             }
@@ -370,7 +381,7 @@ impl Search<'_> {
             // What may not be given to this client is no matter to its request.
             None => self.forward(why, None, key),
             Some(_) if why == Forwarded::Miss => self.forward(why, None, key),
-            Some(entry) => self.forward_or_pause(why, entry, key, now),
+            Some(found) => self.forward_or_pause(why, found, key),
         }
     }
 
@@ -378,7 +389,7 @@ impl Search<'_> {
     fn reuse(
         &self,
         decision: Lookup,
-        entry: Arc<Entry<Stored>>,
+        Found { entry, judged }: Found,
         key: &SearchKey<'_>,
         now: Moment,
     ) -> Begin {
@@ -399,12 +410,12 @@ impl Search<'_> {
             Lookup::StaleWhileRevalidate => true,
             _ => false,
         };
-        let answer = Answer::hit(Arc::clone(&entry), shape, now, ground, self.is_head());
-        match answer {
-            None => self.forward(Forwarded::Stale, None, key),
-            Some(answer) if is_due => self.refresh(answer, entry, key),
-            Some(answer) => Begin::Answer(answer),
+        if is_due {
+            let refreshed = Arc::clone(&entry);
+            let answer = Answer::hit(entry, shape, &judged, ground, self.is_head());
+            return self.refresh(answer, refreshed, key);
         }
+        Begin::Answer(Answer::hit(entry, shape, &judged, ground, self.is_head()))
     }
 
     fn fit(&self, entry: &Entry<Stored>) -> Fit {
@@ -457,27 +468,16 @@ impl Search<'_> {
     fn forward_or_pause(
         &self,
         why: Forwarded,
-        entry: Arc<Entry<Stored>>,
+        Found { entry, judged }: Found,
         key: &SearchKey<'_>,
-        now: Moment,
     ) -> Begin {
         let may = why == Forwarded::Stale
             && !(self.policy.heeds_client() && self.facts.insists())
             && self.is_paused(key)
-            && candidate(&entry, now).is_some_and(|candidate| {
-                may_stand_in(&self.facts, &candidate, self.policy, Failure::Status)
-            });
-        if may
-            && let Fit::As(shape) = self.fit(&entry)
-            && let Some(answer) = Answer::hit(
-                Arc::clone(&entry),
-                shape,
-                now,
-                Ground::IfError,
-                self.is_head(),
-            )
-        {
-            return Begin::Answer(answer);
+            && may_stand_in(&self.facts, &judged, self.policy, Failure::Status);
+        if may && let Fit::As(shape) = self.fit(&entry) {
+            let ground = Ground::IfError;
+            return Begin::Answer(Answer::hit(entry, shape, &judged, ground, self.is_head()));
         }
         self.forward(why, Some(entry), key)
     }

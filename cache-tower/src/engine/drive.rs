@@ -190,9 +190,11 @@ impl<O: Origin<B>, B> Trip<O, B> {
         let Some(shape) = self.shape(response) else {
             return Joined::Alone;
         };
-        let now = self.shared.store.now();
-        match Answer::collapsed(Arc::clone(entry), shape, now, self.plan.why) {
-            Some(answer) => Joined::Answer(answer),
+        match candidate(entry, self.shared.store.now()) {
+            Some(judged) => {
+                let why = self.plan.why;
+                Joined::Answer(Answer::collapsed(Arc::clone(entry), shape, &judged, why))
+            }
             None => Joined::Nothing,
         }
     }
@@ -281,7 +283,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
             return None;
         }
         let shape = self.shape(entry.value()?.response()?)?;
-        let answer = Answer::collapsed(Arc::clone(&entry), shape, now, self.plan.why)?;
+        let answer = Answer::collapsed(Arc::clone(&entry), shape, &judged, self.plan.why);
         Some((entry, answer))
     }
 
@@ -387,10 +389,12 @@ pub(super) fn stale_answer(
     if !stands_in {
         return None;
     }
-    let response = entry.value()?.response()?;
-    let Fit::As(shape) = response.fit(&plan.facts, headers, shared.store.clock().wall()) else {
+    let wall = shared.store.clock().wall();
+    let fit = entry.value()?.response()?.fit(&plan.facts, headers, wall);
+    let Fit::As(shape) = fit else {
         return None;
     };
     let is_head = plan.facts.method == MethodClass::Head;
-    Answer::hit(Arc::clone(&entry), shape, now, Ground::IfError, is_head)
+    let ground = Ground::IfError;
+    Some(Answer::hit(entry, shape, &judged, ground, is_head))
 }

@@ -32,7 +32,7 @@ use crate::{
     policy::Policy,
     purge::Purger,
     routing::Parameters,
-    stored::{Answer, Body as StoredBody, Head, Stored, StoredResponse, append_status},
+    stored::{Answer, Body as StoredBody, Head, Stored, StoredResponse, append_status, candidate},
 };
 use bytes::Bytes;
 use cache_core::{
@@ -479,7 +479,7 @@ impl Exchange {
         };
         let status = Some(StatusCode::NOT_MODIFIED).filter(|_| shape != Shape::NotModified);
         let (why, collapsed) = (self.plan.why, self.collapsed);
-        let now = self.shared.store.now();
+        let judged = candidate(entry, self.shared.store.now())?;
         let decision = |ttl| Decision::Forward {
             why,
             status,
@@ -495,7 +495,8 @@ impl Exchange {
             false => Loaded::Overtaken,
         });
         let is_head = self.plan.facts.method == MethodClass::Head;
-        Answer::validated(Arc::clone(entry), shape, now, is_head, decision)
+        let entry = Arc::clone(entry);
+        Some(Answer::decided(entry, shape, &judged, is_head, decision))
     }
 
     /// What was confirmed goes to this client and is not kept: with the fields of the 304, if they are about

@@ -429,7 +429,8 @@ impl<'a> Search<'a> {
             // It was loaded for this request too.
             facts.directives = RequestDirectives::default();
         }
-        let ground = match lookup(&facts, Ok(candidate(entry, now)?), self.policy) {
+        let judged = candidate(entry, now)?;
+        let ground = match lookup(&facts, Ok(judged), self.policy) {
             Lookup::Fresh => Ground::Fresh,
             Lookup::StaleWhileRevalidate => Ground::WhileRevalidate,
             Lookup::MaxStale => Ground::MaxStale,
@@ -450,14 +451,14 @@ impl<'a> Search<'a> {
             self.plan.why = Forwarded::Stale;
         }
         let answer = if waited && is_fresh {
-            Answer::collapsed(Arc::clone(entry), shape, now, self.plan.why)
+            Answer::collapsed(Arc::clone(entry), shape, &judged, self.plan.why)
         } else {
             let is_head = self.plan.facts.method == MethodClass::Head;
-            Answer::hit(Arc::clone(entry), shape, now, ground, is_head)
+            Answer::hit(Arc::clone(entry), shape, &judged, ground, is_head)
         };
         Some(Judged {
             entry: Arc::clone(entry),
-            answer: answer?,
+            answer,
             is_fresh,
         })
     }

@@ -229,11 +229,11 @@ impl RequestFacts {
     }
 
     fn authority(&mut self, uri: &Uri, seen: &Seen<'_>) {
-        let scheme = uri.scheme_str().unwrap_or("http");
-        let host = without_default_port(scheme, seen.host);
         let differs = |authority: &Authority| {
-            let authority = without_default_port(scheme, authority.as_str().as_bytes());
-            !authority.eq_ignore_ascii_case(host)
+            let scheme = uri.scheme_str().unwrap_or("http");
+            let [named, host] = [authority.as_str().as_bytes(), seen.host]
+                .map(|authority| without_default_port(scheme, authority));
+            !named.eq_ignore_ascii_case(host)
         };
         let disagree = seen.hosts == 1 && uri.authority().is_some_and(differs);
         self.authorities_disagree = seen.hosts > 1 || disagree;
