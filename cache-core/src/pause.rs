@@ -96,7 +96,12 @@ impl Pauses {
         let before = self.0.get(key).map_or(0, |pause| pause.streak);
         let streak = before.saturating_add(1);
         let pause = policy.pause_after(streak, random);
-        self.remember(key, error, now.after(pause), streak);
+        if pause.is_zero() {
+            // Under a policy without pauses there is nothing to remember, and no table to fill.
+            self.forget(key);
+        } else {
+            self.remember(key, error, now.after(pause), streak);
+        }
         pause
     }
 
@@ -144,5 +149,30 @@ impl Unshared {
 
     pub(crate) fn forget(&self, key: &FlightKey) {
         self.0.forget(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemRandom;
+
+    #[test]
+    fn without_pauses_no_failure_takes_up_memory() {
+        let (pauses, now) = (Pauses::new(), Moment::from_nanos(0));
+        let kept = || pauses.0.moments.len();
+        let fails = |policy: &Policy, key: u32| {
+            let error = Error::load("the origin is down");
+            pauses.failed(&key.to_be_bytes(), error, policy, now, &SystemRandom)
+        };
+        let without = Policy::default().failure_pause(Duration::ZERO, Duration::ZERO);
+        (0..100).for_each(|key| assert_eq!(fails(&without, key), Duration::ZERO));
+        assert_eq!(kept(), 0);
+        (0..100).for_each(|key| assert!(!fails(&Policy::default(), key).is_zero()));
+        assert_eq!(kept(), 100);
+        assert!(pauses.current(&1_u32.to_be_bytes(), now).is_some());
+        fails(&without, 1);
+        assert!(pauses.current(&1_u32.to_be_bytes(), now).is_none());
+        assert_eq!(kept(), 99);
     }
 }
