@@ -59,7 +59,7 @@ impl<V> Drop for Call<'_, V> {
     fn drop(&mut self) {
         let outcome = self.outcome();
         #[cfg(feature = "tracing")]
-        note(&self.span, outcome);
+        outcome.record(&self.span);
         self.store.ended(self.came, outcome, "", Some(self.began));
     }
 }
@@ -70,7 +70,7 @@ pub(crate) fn settled<V>(store: &Store<V>, event: Event, now: Moment) {
     let outcome = answered(event);
     #[cfg(feature = "tracing")]
     if tracing::enabled!(target: "cache_core", tracing::Level::INFO) {
-        note(&span(store.name()), outcome);
+        outcome.record(&span(store.name()));
     }
     store.settled(outcome, "", None);
 }
@@ -103,21 +103,4 @@ fn span(cache: &str) -> tracing::Span {
         cache.reason = Empty,
         cache.collapsed = Empty,
     )
-}
-
-#[cfg(feature = "tracing")]
-fn note(span: &tracing::Span, outcome: Outcome) {
-    span.record("cache.outcome", outcome.as_str());
-    match outcome {
-        Outcome::Hit { tier } => {
-            span.record("cache.tier", tier.as_str());
-        }
-        Outcome::Stale { reason } | Outcome::Bypass { reason } => {
-            span.record("cache.reason", reason);
-        }
-        Outcome::Miss { reason, collapsed } => {
-            span.record("cache.reason", reason);
-            span.record("cache.collapsed", collapsed.is_some());
-        }
-    }
 }

@@ -78,6 +78,25 @@ impl Outcome {
             Self::Bypass { .. } => Event::Bypass,
         }
     }
+
+    /// Writes it to the span of its request, which has these fields: `cache.outcome`, `cache.tier`,
+    /// `cache.reason` and `cache.collapsed`.
+    #[cfg(feature = "tracing")]
+    pub fn record(self, span: &tracing::Span) {
+        span.record("cache.outcome", self.as_str());
+        match self {
+            Self::Hit { tier } => {
+                span.record("cache.tier", tier.as_str());
+            }
+            Self::Stale { reason } | Self::Bypass { reason } => {
+                span.record("cache.reason", reason);
+            }
+            Self::Miss { reason, collapsed } => {
+                span.record("cache.reason", reason);
+                span.record("cache.collapsed", collapsed.is_some());
+            }
+        }
+    }
 }
 
 /// Who wanted something invalidated.

@@ -129,15 +129,7 @@ impl Span {
             return;
         }
         let span = &self.0;
-        span.record("cache.outcome", outcome.as_str());
-        if let Outcome::Hit { tier } = outcome {
-            span.record("cache.tier", tier.as_str());
-        } else {
-            span.record("cache.reason", outcome.reason());
-        }
-        if let Outcome::Miss { collapsed, .. } = outcome {
-            span.record("cache.collapsed", collapsed.is_some());
-        }
+        outcome.record(span);
         if let Some(ttl) = decision.ttl() {
             span.record("cache.ttl", ttl.seconds());
         }
