@@ -1,10 +1,11 @@
 use crate::{convert, request::Marks};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError, dev::Payload};
-use cache_tower::{Error, Purger};
-use http::{HeaderMap, Uri, header, uri};
+use cache_tower::{Purger, adapter::RequestPurger};
+use http::header;
 use std::{
     fmt,
     future::{Ready, ready},
+    ops::Deref,
 };
 
 /// Removes stored responses, from within a handler.
@@ -30,71 +31,24 @@ use std::{
 /// update and its purge leaves what it would have purged. (The URI of its own request is invalidated
 /// all the same.) Where that matters, run both to their end in a task of their own:
 /// `actix_web::rt::spawn(async move { save(id).await; purge.group("…").await }).await`.
-#[derive(Clone)]
-pub struct Purge {
-    purger: Purger,
-    request: Uri,
-    headers: HeaderMap,
-}
+#[derive(Debug, Clone)]
+pub struct Purge(RequestPurger);
 
-/// Without what may not reach a log.
-impl fmt::Debug for Purge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Purge")
-            .field("purger", &self.purger)
-            .finish_non_exhaustive()
+impl Deref for Purge {
+    type Target = RequestPurger;
+
+    fn deref(&self) -> &RequestPurger {
+        &self.0
     }
 }
 
 impl Purge {
-    /// Removes the responses of a group, in one step however many there are.
-    pub async fn group(&self, name: impl AsRef<str>) {
-        self.purger.group(name).await;
-    }
-
-    /// Removes the responses of a path of this host, as `/users/42?full`: all variants. Its query
-    /// counts to the byte; under a policy that leaves out parts of it, name a group instead.
-    ///
-    /// # Errors
-    ///
-    /// [`is_config`](Error::is_config) where it is no path.
-    pub async fn path(&self, path: &str) -> Result<(), Error> {
-        let wrong = || {
-            Error::config(format!(
-                "path is `{path}`; accepted is one as in `/users/42?full`"
-            ))
-        };
-        let path: uri::PathAndQuery = path.parse().map_err(|_| wrong())?;
-        let mut parts = self.request.clone().into_parts();
-        parts.path_and_query = Some(path);
-        let uri = Uri::from_parts(parts).map_err(|_| wrong())?;
-        self.purger.request(&uri, &self.headers).await;
-        Ok(())
-    }
-
-    /// Removes the responses of a URI of any host; see [`Purger::uri`].
-    pub async fn uri(&self, uri: &Uri) {
-        self.purger.uri(uri).await;
-    }
-
-    /// Removes all responses of the cache.
-    pub async fn all(&self) {
-        self.purger.all().await;
-    }
-
-    /// The same for what has no request of its own, as a job that the handler begins.
-    pub fn purger(&self) -> &Purger {
-        &self.purger
-    }
-
     fn of(request: &HttpRequest) -> Option<Self> {
         let extensions = request.extensions();
         let purger = extensions.get::<Marks>()?.0.get::<Purger>()?.clone();
-        Some(Self {
-            purger,
-            request: convert::uri(request.uri())?,
-            headers: convert::fields_of(request.headers(), &[header::HOST]),
-        })
+        let uri = convert::uri(request.uri())?;
+        let host = convert::fields_of(request.headers(), &[header::HOST]).remove(header::HOST);
+        Some(Self(RequestPurger::new(purger, uri, host)))
     }
 }
 

@@ -3,9 +3,12 @@ use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
-use cache_tower::{Error, Purger, adapter::Routing};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri};
-use std::{convert::Infallible, fmt};
+use cache_tower::{
+    Purger,
+    adapter::{RequestPurger, Routing},
+};
+use http::{StatusCode, header, request::Parts};
+use std::{convert::Infallible, fmt, ops::Deref};
 
 /// Removes stored responses, from within a handler.
 ///
@@ -42,71 +45,23 @@ use std::{convert::Infallible, fmt};
 ///     tokio::spawn(update).await.expect("the update does not panic");
 /// }
 /// ```
-#[derive(Clone)]
-pub struct Purge {
-    purger: Purger,
-    request: Uri,
-    host: Option<HeaderValue>,
-}
+#[derive(Debug, Clone)]
+pub struct Purge(RequestPurger);
 
-/// Without what may not reach a log.
-impl fmt::Debug for Purge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Purge")
-            .field("purger", &self.purger)
-            .finish_non_exhaustive()
+impl Deref for Purge {
+    type Target = RequestPurger;
+
+    fn deref(&self) -> &RequestPurger {
+        &self.0
     }
 }
 
 impl Purge {
-    /// Removes the responses of a group, in one step however many there are.
-    pub async fn group(&self, name: impl AsRef<str>) {
-        self.purger.group(name).await;
-    }
-
-    /// Removes the responses of a path of this host, as `/users/42?full`: all variants. Its query
-    /// counts to the byte; under a policy that leaves out parts of it, name a group instead.
-    ///
-    /// # Errors
-    ///
-    /// [`is_config`](Error::is_config) where it is no path.
-    pub async fn path(&self, path: &str) -> Result<(), Error> {
-        let wrong = || {
-            Error::config(format!(
-                "path is `{path}`; accepted is one as in `/users/42?full`"
-            ))
-        };
-        let path: uri::PathAndQuery = path.parse().map_err(|_| wrong())?;
-        let mut parts = self.request.clone().into_parts();
-        parts.path_and_query = Some(path);
-        let uri = Uri::from_parts(parts).map_err(|_| wrong())?;
-        let headers: HeaderMap = self
-            .host
-            .iter()
-            .map(|host| (header::HOST, host.clone()))
-            .collect();
-        self.purger.request(&uri, &headers).await;
-        Ok(())
-    }
-
-    /// Removes the responses of a URI of any host; see [`Purger::uri`].
-    pub async fn uri(&self, uri: &Uri) {
-        self.purger.uri(uri).await;
-    }
-
-    /// Removes all responses of the cache.
-    pub async fn all(&self) {
-        self.purger.all().await;
-    }
-
     fn of(parts: &Parts) -> Option<Self> {
         let purger = parts.extensions.get::<Purger>()?.clone();
-        let request = AxumRouting::uri(&parts.uri, &parts.extensions).clone();
-        Some(Self {
-            purger,
-            request,
-            host: parts.headers.get(header::HOST).cloned(),
-        })
+        let uri = AxumRouting::uri(&parts.uri, &parts.extensions).clone();
+        let host = parts.headers.get(header::HOST).cloned();
+        Some(Self(RequestPurger::new(purger, uri, host)))
     }
 }
 

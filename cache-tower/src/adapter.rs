@@ -29,7 +29,7 @@ use std::{any::Any, fmt, sync::Arc};
 pub use crate::{
     cache::{CacheLayer, CacheService, HttpCache, HttpCacheBuilder},
     engine::Origin,
-    purge::Purger,
+    purge::{Purger, RequestPurger},
     routing::{Direct, Framework, Parameters, Routing},
     stored::Plain,
 };

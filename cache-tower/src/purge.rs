@@ -1,8 +1,8 @@
 //! Removing what is stored, on purpose.
 
 use crate::{cache::NAMES, engine::Shared, http::key::uri_key, policy::KeyPolicy};
-use cache_core::observe::Source;
-use http::{HeaderMap, Uri};
+use cache_core::{Error, observe::Source};
+use http::{HeaderMap, HeaderValue, Uri, header, uri};
 use std::{fmt, sync::Arc};
 
 /// Removes stored responses: those of a group, of a URI, or all.
@@ -61,5 +61,72 @@ impl Purger {
 impl fmt::Debug for Purger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Purger").finish_non_exhaustive()
+    }
+}
+
+/// A [`Purger`] in the hands of who answers a request: paths are those of that request's host.
+///
+/// It is what the extractors of adapters give; see theirs for an example and for cancel safety.
+#[derive(Clone)]
+pub struct RequestPurger {
+    purger: Purger,
+    uri: Uri,
+    host: Option<HeaderValue>,
+}
+
+impl RequestPurger {
+    /// For a request of this URI, as the client sent it, and this Host field.
+    pub fn new(purger: Purger, uri: Uri, host: Option<HeaderValue>) -> Self {
+        Self { purger, uri, host }
+    }
+
+    /// Removes the responses of a group, in one step however many there are.
+    pub async fn group(&self, name: impl AsRef<str>) {
+        self.purger.group(name).await;
+    }
+
+    /// Removes the responses of a path of this host, as `/users/42?full`: all variants. Its query
+    /// counts to the byte; under a policy that leaves out parts of it, name a group instead.
+    ///
+    /// # Errors
+    ///
+    /// [`is_config`](Error::is_config) where it is no path.
+    pub async fn path(&self, path: &str) -> Result<(), Error> {
+        let wrong = || {
+            Error::config(format!(
+                "path is `{path}`; accepted is one as in `/users/42?full`"
+            ))
+        };
+        let path: uri::PathAndQuery = path.parse().map_err(|_| wrong())?;
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = Some(path);
+        let uri = Uri::from_parts(parts).map_err(|_| wrong())?;
+        let host = self.host.iter().map(|host| (header::HOST, host.clone()));
+        self.purger.request(&uri, &host.collect()).await;
+        Ok(())
+    }
+
+    /// Removes the responses of a URI of any host; see [`Purger::uri`].
+    pub async fn uri(&self, uri: &Uri) {
+        self.purger.uri(uri).await;
+    }
+
+    /// Removes all responses of the cache.
+    pub async fn all(&self) {
+        self.purger.all().await;
+    }
+
+    /// The same for what has no request of its own, as a job that the handler begins.
+    pub fn purger(&self) -> &Purger {
+        &self.purger
+    }
+}
+
+/// Without what may not reach a log.
+impl fmt::Debug for RequestPurger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestPurger")
+            .field("purger", &self.purger)
+            .finish_non_exhaustive()
     }
 }
