@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod figure;
 pub mod fleet;
 pub mod history;
+pub mod log;
 pub mod member;
 pub mod monotonic;
 pub mod process;

@@ -22,58 +22,15 @@ use std::{
     fmt::Write as _,
     io,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+use tests::log::Log;
 use tower::ServiceExt;
-use tracing::Level;
-use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 const CANARY: &str = "canary7d1f";
-
-/// All that was logged.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// At TRACE, with each span when it begins and when it ends.
-    fn begin(&self) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(self.clone())
-            .finish();
-        // Threads of other tests have no subscriber, and what they come to first would be off for all.
-        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
-        tracing::subscriber::set_default(subscriber)
-    }
-}
 
 /// Answers as the path says, with the canary wherever it can be.
 async fn handler(Extension(fails): Extension<Arc<AtomicBool>>, request: Request) -> Response {

@@ -10,60 +10,11 @@ use cache_tower::HttpCache;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    fmt::Write as _,
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tests::{cluster::Cluster, redis::Server};
+use std::{collections::BTreeMap, convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
+use tests::{cluster::Cluster, log::Log, redis::Server};
 use tower::{Layer, ServiceExt};
-use tracing_subscriber::fmt::MakeWriter;
 
 const CANARY: &str = "canary7d1f";
-
-/// All that was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    /// Of this thread, at TRACE.
-    fn begin(&self) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(self.clone())
-            .finish();
-        // Threads of other tests have no subscriber, and what they come to first would be off for all.
-        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
 
 /// The last values of a metric, by its cache and one more label.
 fn told(recorder: &DebuggingRecorder, metric: &str, label: &str) -> BTreeMap<String, u64> {

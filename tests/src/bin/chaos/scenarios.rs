@@ -65,22 +65,7 @@ fn judged(felt: &Felt, healthy: f64, longest: f64) -> Figures {
 
 /// G2.
 pub(crate) fn kill(cycles: u32) -> Figures {
-    run(async move {
-        let mut server = Server::start();
-        let cache = process(&server.url());
-        coherent(&cache).await;
-        let healthy = healthy(&cache).await;
-        let felt = during(&cache, async {
-            for _ in 0..cycles {
-                tokio::task::block_in_place(|| server.kill());
-                tokio::time::sleep(HALF_SECOND).await;
-                tokio::task::block_in_place(|| server.run());
-                tokio::time::sleep(HALF_SECOND).await;
-            }
-        })
-        .await;
-        judged(&felt, healthy, 40.0)
-    })
+    away(cycles, HALF_SECOND, 40.0, Server::kill, Server::run)
 }
 
 /// G3.
@@ -94,6 +79,20 @@ pub(crate) fn long_freeze(seconds: u32) -> Figures {
 }
 
 fn frozen(cycles: u32, time: Duration) -> Figures {
+    let mut figures = away(cycles, time, 30.0, Server::freeze, Server::thaw);
+    // A share of the requests may pay the budget: the percentile is not bounded here.
+    figures.retain(|(name, _)| *name != "p99");
+    figures
+}
+
+/// What requests feel whose server goes away for `time` and comes back for half a second, again and again.
+fn away(
+    cycles: u32,
+    time: Duration,
+    longest: f64,
+    goes: fn(&mut Server),
+    comes: fn(&mut Server),
+) -> Figures {
     run(async move {
         let mut server = Server::start();
         let cache = process(&server.url());
@@ -101,17 +100,14 @@ fn frozen(cycles: u32, time: Duration) -> Figures {
         let healthy = healthy(&cache).await;
         let felt = during(&cache, async {
             for _ in 0..cycles {
-                tokio::task::block_in_place(|| server.freeze());
+                tokio::task::block_in_place(|| goes(&mut server));
                 tokio::time::sleep(time).await;
-                tokio::task::block_in_place(|| server.thaw());
+                tokio::task::block_in_place(|| comes(&mut server));
                 tokio::time::sleep(HALF_SECOND).await;
             }
         })
         .await;
-        let mut figures = judged(&felt, healthy, 30.0);
-        // A share of the requests may pay the budget: the percentile is not bounded here.
-        figures.retain(|(name, _)| *name != "p99");
-        figures
+        judged(&felt, healthy, longest)
     })
 }
 
