@@ -29,6 +29,15 @@ pub(crate) fn process(url: &str, budget: Duration, calls: &Arc<AtomicUsize>) -> 
     process_under(url, budget, calls, Policy::ttl(minutes(5)).group("all"))
 }
 
+/// Three of them, connected.
+async fn fleet(url: &str, calls: &Arc<AtomicUsize>) -> Vec<(HttpCache, App)> {
+    let nodes: Vec<_> = (0..3).map(|_| process(url, PATIENT, calls)).collect();
+    for (cache, _) in &nodes {
+        connected(cache).await;
+    }
+    nodes
+}
+
 /// As [`process`], under a policy.
 pub(crate) fn process_under(
     url: &str,
@@ -109,12 +118,7 @@ pub(crate) const PATIENT: Duration = Duration::from_secs(1);
 async fn three_processes_share_hits_loads_and_invalidations() {
     let server = Server::start();
     let calls = Arc::new(AtomicUsize::new(0));
-    let nodes: Vec<_> = (0..3)
-        .map(|_| process(&server.url(), PATIENT, &calls))
-        .collect();
-    for (cache, _) in &nodes {
-        connected(cache).await;
-    }
+    let nodes = fleet(&server.url(), &calls).await;
     let callers: Vec<_> = (0..999)
         .map(|n| {
             let app = nodes[n % 3].1.clone();
@@ -210,12 +214,7 @@ async fn a_server_that_is_absent_killed_or_frozen_fails_no_request() {
 async fn asy_05_three_processes_share_a_failure_after_one_more_try() {
     let server = Server::start();
     let calls = Arc::new(AtomicUsize::new(0));
-    let nodes: Vec<_> = (0..3)
-        .map(|_| process(&server.url(), PATIENT, &calls))
-        .collect();
-    for (cache, _) in &nodes {
-        connected(cache).await;
-    }
+    let nodes = fleet(&server.url(), &calls).await;
     let callers: Vec<_> = (0..300)
         .map(|n| {
             let app = nodes[n % 3].1.clone();
@@ -264,12 +263,7 @@ async fn variant(app: &App, kind: &str) -> String {
 async fn variants_that_two_processes_add_at_once_are_not_lost() {
     let server = Server::start();
     let calls = Arc::new(AtomicUsize::new(0));
-    let nodes: Vec<_> = (0..3)
-        .map(|_| process(&server.url(), PATIENT, &calls))
-        .collect();
-    for (cache, _) in &nodes {
-        connected(cache).await;
-    }
+    let nodes = fleet(&server.url(), &calls).await;
     let kinds: Vec<String> = (0..8).map(|n| format!("kind {n}")).collect();
     for round in 0..5 {
         let before = calls.load(Ordering::SeqCst);

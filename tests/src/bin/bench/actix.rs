@@ -2,6 +2,7 @@
 //! route with a layer takes that is answered out of the store, less what one takes to the same route
 //! without a layer, whose handler answers with nothing. Counted by callgrind, in processes of their own.
 
+use super::FIELDS;
 use actix_web::{
     App, HttpResponse,
     body::MessageBody,
@@ -94,20 +95,6 @@ pub(crate) fn send(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn stored() -> impl Iterator<Item = (&'static str, &'static str)> {
-    [
-        ("content-type", "application/json"),
-        ("cache-control", "public, max-age=60"),
-        ("etag", "\"0123456789abcdef\""),
-        ("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
-        ("server", "test"),
-        ("x-request-id", "0123456789"),
-        ("content-language", "de"),
-        ("link", "</style.css>; rel=preload"),
-    ]
-    .into_iter()
-}
-
 fn policy() -> Policy {
     Policy::ttl(hours(1)).group("user:{id}")
 }
@@ -115,7 +102,7 @@ fn policy() -> Policy {
 fn through_axum(is_hit: bool, requests: u64) {
     let show = async || {
         let mut response = http::Response::new(axum::body::Body::from(vec![b'x'; 1024]));
-        for (name, value) in stored() {
+        for (name, value) in FIELDS {
             let name = HeaderName::from_static(name);
             response
                 .headers_mut()
@@ -156,7 +143,7 @@ fn through_axum(is_hit: bool, requests: u64) {
 async fn through_actix(is_hit: bool, requests: u64) {
     let show = async || {
         let mut response = HttpResponse::Ok();
-        for field in stored() {
+        for field in FIELDS {
             response.append_header(field);
         }
         response.body(vec![b'x'; 1024])

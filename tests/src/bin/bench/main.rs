@@ -41,6 +41,18 @@ const BENCHES: &[Bench] = &[
     },
 ];
 
+/// What the stored response of every bench of hits has, beside 1 KiB of body.
+const FIELDS: [(&str, &str); 8] = [
+    ("content-type", "application/json"),
+    ("cache-control", "public, max-age=60"),
+    ("etag", "\"0123456789abcdef\""),
+    ("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+    ("server", "test"),
+    ("x-request-id", "0123456789"),
+    ("content-language", "de"),
+    ("link", "</style.css>; rel=preload"),
+];
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
