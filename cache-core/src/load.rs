@@ -431,23 +431,25 @@ impl<V: Send + Sync + 'static> Cache<V> {
     async fn consult(
         &self,
         lead: &mut Lead<V>,
-        mut stale: Option<Arc<Entry<V>>>,
+        stale: Option<Arc<Entry<V>>>,
         patience: Instant,
         trail: &Trail,
     ) -> Consulted<V> {
         let key = lead.key().key.clone();
         let mut budget = self.store.budget();
-        let mut seen = None;
-        if let Some(entry) = &stale {
-            seen = Some(entry.proof().nonce()).filter(|nonce| *nonce != 0);
-        } else if let Some(held) = self.store.lookup_remote(key.as_bytes(), &mut budget).await {
-            seen = Some(held.nonce());
-            stale = self.take_in(lead.ticket(), &key, &held);
-            if let Some(entry) = stale.clone().filter(|entry| self.is_fresh(entry)) {
-                trail.found_there();
-                return Consulted::Settled(Ok(entry));
+        let (stale, seen) = match stale {
+            Some(entry) => {
+                let nonce = entry.proof().nonce();
+                (Some(entry), Some(nonce).filter(|nonce| *nonce != 0))
             }
-        }
+            None => match self.look_there(lead, &key, &mut budget).await {
+                (Some(entry), _) if self.is_fresh(&entry) => {
+                    trail.found_there();
+                    return Consulted::Settled(Ok(entry));
+                }
+                found => found,
+            },
+        };
         let work_limit = self.policy.work_limit();
         // Who has something to use does not wait for another process.
         let usable = stale.clone().filter(|entry| self.may_be_used(entry));
@@ -455,41 +457,29 @@ impl<V: Send + Sync + 'static> Cache<V> {
             Some(_) => Duration::ZERO,
             None => patience.saturating_duration_since(timer::now()),
         };
-        let failures = if self.policy.first_pause() >= HEARD {
-            Failures::Remembered
-        } else {
-            Failures::Awaited
-        };
+        let (key_bytes, failures) = (key.as_bytes(), self.failures());
         let leasing = self
             .store
-            .lease_or_wait(
-                key.as_bytes(),
-                seen,
-                failures,
-                waiting,
-                work_limit,
-                &mut budget,
-            )
+            .lease_or_wait(key_bytes, seen, failures, waiting, work_limit, &mut budget)
             .await;
+        let load = |lease| {
+            Consulted::Load(Sharing {
+                lease,
+                budget,
+                stale,
+            })
+        };
         match leasing {
             Leasing::Found(held) => match self.take_in(lead.ticket(), &key, &held) {
                 Some(entry) => {
                     trail.collapsed_elsewhere();
                     Consulted::Settled(Ok(entry))
                 }
-                None => Consulted::Load(Sharing {
-                    lease: None,
-                    budget,
-                    stale,
-                }),
+                None => load(None),
             },
             Leasing::Granted(lease) => {
                 self.store.begin_again(lead, work_limit);
-                Consulted::Load(Sharing {
-                    lease: Some(lease),
-                    budget,
-                    stale,
-                })
+                load(Some(lease))
             }
             Leasing::Failed { error, left } => {
                 trail.collapsed_elsewhere();
@@ -502,11 +492,28 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 trail.revalidated_elsewhere();
                 Consulted::Use(entry)
             }),
-            Leasing::Alone => Consulted::Load(Sharing {
-                lease: None,
-                budget,
-                stale,
-            }),
+            Leasing::Alone => load(None),
+        }
+    }
+
+    /// What the remote tier has, as far as it can be used, and the version it is of.
+    async fn look_there(
+        &self,
+        lead: &Lead<V>,
+        key: &Key,
+        budget: &mut Budget,
+    ) -> (Option<Arc<Entry<V>>>, Option<u64>) {
+        match self.store.lookup_remote(key.as_bytes(), budget).await {
+            Some(held) => (self.take_in(lead.ticket(), key, &held), Some(held.nonce())),
+            None => (None, None),
+        }
+    }
+
+    /// Whether the failures of other processes stand for loads of this one: where it pauses itself.
+    fn failures(&self) -> Failures {
+        match self.policy.first_pause() >= HEARD {
+            true => Failures::Remembered,
+            false => Failures::Awaited,
         }
     }
 
