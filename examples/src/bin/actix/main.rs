@@ -3,56 +3,24 @@
 //!
 //! The part to copy is `service.rs`; what is around it shows that it works.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "an example reads its own environment and clock"
-)]
-
-#[path = "../quickstart/client.rs"]
-mod client;
-#[path = "../quickstart/database.rs"]
-mod database;
-#[path = "../quickstart/demonstration.rs"]
-mod demonstration;
 mod failure;
-#[path = "../quickstart/options.rs"]
-mod options;
 mod service;
-#[path = "../quickstart/shop.rs"]
-mod shop;
-#[path = "../quickstart/stage.rs"]
-mod stage;
-#[path = "../quickstart/table.rs"]
-mod table;
 
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, rt, web};
 use cache_actix::HttpCache;
-use database::Database;
-use options::Options;
+use examples::{
+    program,
+    quickstart::{Counts, Database, Options, demonstration, help},
+};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
 };
-use table::Counts;
-use tokio::{signal, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    let outcome = match Options::read() {
-        Ok(Some(options)) => run(options).await,
-        Ok(None) => {
-            println!("{}", options::HELP);
-            Ok(())
-        }
-        Err(problem) => Err(problem),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("actix: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main("actix", &help("actix"), Options::read(), run).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
@@ -68,15 +36,12 @@ async fn run(options: Options) -> Result<(), String> {
     let server = rt::spawn(server);
     println!("Serving on http://{address}, by two workers.");
 
-    demonstration::run(address, database, cache).await?;
-    println!("\nAll of it held.");
+    demonstration::run(address, database, || cache.stats()).await?;
     if !options.once {
         println!(
             "\nNow try it yourself, twice: curl -i http://{address}/users/1\nCtrl-C stops it."
         );
-        let waited = signal::ctrl_c().await;
-        waited.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
-        println!("\nStopping.");
+        program::until_ctrl_c().await?;
     }
     handle.stop(true).await;
     let stopped = server.await.expect("the server does not panic");

@@ -1,16 +1,16 @@
 //! The service, as it would be without a cache, and what the cache adds: four policies, a layer on
 //! each resource, and [`Purge`] in the handlers that change something.
 
-use crate::{
-    database::Database,
-    failure::Failure,
-    shop::{self, Latest, OfItem, Order, Prices, Rename, Sales, User},
-};
+use crate::failure::Failure;
 use actix_web::{
     HttpResponse, rt,
     web::{self, Data, Json, Path, Query},
 };
 use cache_actix::{HttpCache, Policy, Purge, hours, minutes, seconds};
+use examples::quickstart::{
+    Database,
+    shop::{self, Latest, OfItem, Order, Prices, Rename, Sales, User},
+};
 
 pub(crate) fn routes(service: &mut web::ServiceConfig, database: Database, cache: &HttpCache) {
     // For an hour, or until somebody purges the user's group.

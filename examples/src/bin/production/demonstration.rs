@@ -14,20 +14,15 @@ use axum::{
     http::{Method, StatusCode},
 };
 use cache_axum::{Config, remote::RemoteStats};
+use examples::port;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
-    time::sleep,
-};
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle, time::sleep};
 
 /// What nobody is to be told.
 const SECRET: &str = "hunter2";
@@ -67,9 +62,7 @@ pub(crate) async fn run(
     everything_is_counted(&mut stage, &caches).await?;
     without_redis_it_is_degraded(&mut stage, &recorder).await?;
     nobody_is_cut_off(&mut stage, instance, &caches, run).await?;
-    stage.verdict()?;
-    println!("\nAll of it held.");
-    Ok(())
+    stage.lines.verdict()
 }
 
 /// A service on a free port, until it is told to stop.
@@ -81,11 +74,7 @@ struct Instance {
 
 impl Instance {
     async fn start(app: Router) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("cannot listen on a free port: {error}");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = port::listen_anywhere().await?;
         let (stop, stopped) = oneshot::channel();
         let stopped = async {
             let _ = stopped.await;
@@ -270,7 +259,7 @@ async fn without_redis_it_is_degraded(
         "\n6. Another instance, whose CACHE_URL names nothing that listens: degraded, not down."
     );
     println!("   What it logs of that are lines of JSON.");
-    let url = format!("redis://cache:{SECRET}@127.0.0.1:{}", closed_port()?);
+    let url = format!("redis://cache:{SECRET}@127.0.0.1:{}", port::free()?);
     let config = Config::from_vars([("CACHE_URL", url)]).map_err(|error| error.to_string())?;
     let shop = Arc::new(Shop::default());
     let built = service::routes(&shop, &config).map_err(|error| error.to_string())?;
@@ -303,7 +292,7 @@ async fn without_redis_it_is_degraded(
         &[("the host, without its password", is_hidden)],
     );
     stop(&mut alone, instance).await;
-    stage.add(&alone);
+    stage.lines.add(&alone.lines);
     Ok(())
 }
 
@@ -319,7 +308,7 @@ async fn nobody_is_cut_off(
     let held_up = stage.shop.hold_up_reports().await;
     let slow = {
         let path = path.clone();
-        tokio::spawn(async move { client.send(&Method::GET, &path, "").await })
+        tokio::spawn(async move { client.get(&path).await })
     };
     until(async || stage.shop.calls() > calls).await?;
 
@@ -376,13 +365,4 @@ fn readiness(body: &str) -> Said {
         status: said.get("status").map(text).unwrap_or_default(),
         missing: missing.collect::<Vec<_>>().join("; "),
     }
-}
-
-/// A port that was free a moment ago.
-fn closed_port() -> Result<u16, String> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address
-        .map(|address| address.port())
-        .map_err(|error| format!("there is no free port: {error}"))
 }

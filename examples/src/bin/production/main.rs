@@ -12,7 +12,6 @@
     reason = "an example reads its own environment and clock"
 )]
 
-mod client;
 mod demonstration;
 mod lifecycle;
 mod operations;

@@ -1,6 +1,7 @@
 //! What the command line and the environment say. What is wrong is told at once, all of it.
 
 use cache_axum::Config;
+use examples::options::unreadable;
 use std::{env, net::SocketAddr, path::Path};
 use tracing_subscriber::EnvFilter;
 
@@ -44,8 +45,7 @@ impl Settings {
     ///
     /// Names everything that is wrong.
     pub(crate) fn read() -> Result<Option<Self>, String> {
-        let line = Line::read()
-            .map_err(|error| format!("{error}; `--help` lists the options that are accepted"))?;
+        let line = Line::read().map_err(|error| unreadable(&error))?;
         let Some(Line { verb, listen }) = line else {
             return Ok(None);
         };

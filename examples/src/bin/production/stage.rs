@@ -1,23 +1,20 @@
 //! Where the demonstration takes place: it sends requests, counts calls of the handlers, and checks each
 //! line that it prints.
 
-use crate::{
-    client::{Answer, Client},
-    shop::Shop,
-};
+use crate::shop::Shop;
 use axum::http::Method;
+use examples::{
+    client::{Answer, Client},
+    lines::Lines,
+};
 use std::{net::SocketAddr, sync::Arc};
-
-/// So wide is what stands before a line: whether it holds.
-const MARGIN: usize = 10;
 
 /// An instance of the service, and those who watch it.
 pub(crate) struct Stage {
     pub(crate) shop: Arc<Shop>,
     pub(crate) client: Client,
     pub(crate) sent: Sent,
-    lines: usize,
-    failed: usize,
+    pub(crate) lines: Lines,
 }
 
 /// Requests so far, as the caches have to have counted them.
@@ -57,8 +54,7 @@ impl Stage {
             shop,
             client: Client::new(address, host),
             sent: Sent::default(),
-            lines: 0,
-            failed: 0,
+            lines: Lines::default(),
         }
     }
 
@@ -107,30 +103,6 @@ impl Stage {
 
     /// The same for what is no request.
     pub(crate) fn check(&mut self, line: &str, checks: &[(&str, bool)]) {
-        let is_ok = checks.iter().all(|(_, holds)| *holds);
-        let mark = if is_ok { "   ok" } else { "   FAILED" };
-        println!("{mark:MARGIN$}{line}");
-        for (expected, _) in checks.iter().filter(|(_, holds)| !holds) {
-            println!("{:MARGIN$}expected: {expected}", "");
-        }
-        self.lines += 1;
-        self.failed += usize::from(!is_ok);
-    }
-
-    /// Takes up the lines of another.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.lines += other.lines;
-        self.failed += other.failed;
-    }
-
-    /// Whether all lines held.
-    pub(crate) fn verdict(&self) -> Result<(), String> {
-        match self.failed {
-            0 => Ok(()),
-            failed => Err(format!(
-                "{failed} of {} lines did not hold; they are marked FAILED above",
-                self.lines
-            )),
-        }
+        self.lines.check(line, checks);
     }
 }

@@ -1,6 +1,5 @@
 //! Beside the service: a switch that makes its database fail, and the counts of its cache.
 
-use crate::{database::Database, table::Counts};
 use axum::{
     Router,
     extract::Path,
@@ -8,6 +7,7 @@ use axum::{
     routing::{get, put},
 };
 use cache_axum::HttpCache;
+use examples::quickstart::{Counts, Database};
 
 pub(crate) fn routes(database: Database, cache: HttpCache) -> Router {
     let switch = |Path(state): Path<String>| async move {

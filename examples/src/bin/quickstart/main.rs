@@ -11,55 +11,29 @@
 )]
 
 mod admin;
-mod client;
-mod database;
-mod demonstration;
 mod failure;
-mod options;
 mod service;
-mod shop;
-mod stage;
-mod table;
 
 use cache_axum::HttpCache;
-use database::Database;
-use options::Options;
+use examples::{
+    port, program,
+    quickstart::{Database, Options, Time, demonstration, help},
+};
 use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    signal,
-    sync::oneshot,
-    task::spawn_blocking,
-    time::timeout,
-};
+use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Options::read() {
-        Ok(Some(options)) => run(options).await,
-        Ok(None) => {
-            println!("{}", options::HELP);
-            Ok(())
-        }
-        Err(problem) => Err(problem),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("quickstart: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main("quickstart", &help("quickstart"), Options::read(), run).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let listener = listen(options.port)?;
+    let listener = port::listen(options.port)?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let database = open(options.database).await?;
 
@@ -73,42 +47,15 @@ async fn run(options: Options) -> Result<(), String> {
     let server = tokio::spawn(server.into_future());
     println!("Serving on http://{address}.");
 
-    demonstration::run(address, database, cache).await?;
-    println!("\nAll of it held.");
+    demonstration::run(address, database, || cache.stats()).await?;
     if !options.once {
         invite(address);
-        let waited = signal::ctrl_c().await;
-        waited.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
-        println!("\nStopping.");
+        program::until_ctrl_c().await?;
     }
     drop(stop);
     // Answers on their way are sent; connections that do not end are not waited for.
     let _ = timeout(Duration::from_secs(5), server).await;
     Ok(())
-}
-
-fn listen(port: u16) -> Result<TcpListener, String> {
-    bind(port).map_err(|error| {
-        let problem = match error.kind() {
-            io::ErrorKind::AddrInUse => format!("port {port} is in use"),
-            _ => format!("cannot listen on port {port}: {error}"),
-        };
-        format!(
-            "{problem}; choose another by --port N or the environment variable PORT (0 takes any \
-             free one)"
-        )
-    })
-}
-
-/// As `TcpListener::bind`, but for more connections that come at once: those beyond 128 would be
-/// tried again after a second.
-fn bind(port: u16) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    if cfg!(unix) {
-        socket.set_reuseaddr(true)?;
-    }
-    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
-    socket.listen(1024)
 }
 
 async fn open(path: PathBuf) -> Result<Database, String> {
@@ -117,7 +64,7 @@ async fn open(path: PathBuf) -> Result<Database, String> {
     let began = Instant::now();
     let opened = spawn_blocking(move || Database::open(&path)).await;
     let database = opened.expect("opening does not panic")?;
-    println!("That took {}.", table::Time(began.elapsed()));
+    println!("That took {}.", Time(began.elapsed()));
     Ok(database)
 }
 

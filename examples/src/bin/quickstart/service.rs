@@ -1,11 +1,7 @@
 //! The service, as it would be without a cache, and what the cache adds: four policies, a layer on
 //! each route, and [`Purge`] in the handlers that change something.
 
-use crate::{
-    database::Database,
-    failure::Failure,
-    shop::{self, Latest, OfItem, Order, Prices, Rename, Sales, User},
-};
+use crate::failure::Failure;
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
@@ -13,6 +9,10 @@ use axum::{
     routing::get,
 };
 use cache_axum::{HttpCache, Policy, Purge, hours, minutes, seconds};
+use examples::quickstart::{
+    Database,
+    shop::{self, Latest, OfItem, Order, Prices, Rename, Sales, User},
+};
 
 pub(crate) fn routes(database: Database, cache: &HttpCache) -> Router {
     // For an hour, or until somebody purges the user's group.

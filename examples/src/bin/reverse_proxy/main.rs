@@ -51,12 +51,13 @@ use cache_tower::{
     HttpCache, Policy,
     adapter::{self, Direct, Framework},
 };
+use examples::{port, program};
 use gateway::Gateway;
 use hyper::{header::HeaderName, http::uri::Authority};
 use options::{Mode, Options, Server};
 use origin::Origin;
-use std::{io, net::Ipv4Addr, process::ExitCode};
-use tokio::net::{TcpListener, TcpSocket};
+use std::{io, process::ExitCode};
+use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 /// Bytes that the cache may hold, and the largest body that it keeps.
@@ -72,27 +73,13 @@ async fn main() -> ExitCode {
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(io::stderr)
         .init();
-    let outcome = match Options::read() {
-        Ok(Some(options)) => run(options).await,
-        Ok(None) => {
-            println!("{}", options::HELP);
-            Ok(())
-        }
-        Err(problem) => Err(problem),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("reverse_proxy: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main("reverse_proxy", options::HELP, Options::read(), run).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
     // With fewer it serves fewer clients.
     let _ = rlimit::increase_nofile_limit(OPEN_FILES);
-    let listener = listen(options.port)?;
+    let listener = port::listen(options.port)?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on http://{address}");
     let (server, targeted) = (options.server, options.targeted);
@@ -142,28 +129,4 @@ fn cache<F: Framework>(targeted: Vec<HeaderName>) -> Result<F::Cache, String> {
         .max_body(MAX_BODY)
         .targeted_fields(targeted);
     cache.build().map_err(|error| error.to_string())
-}
-
-fn listen(port: u16) -> Result<TcpListener, String> {
-    bind(port).map_err(|error| {
-        let problem = match error.kind() {
-            io::ErrorKind::AddrInUse => format!("port {port} is in use"),
-            _ => format!("cannot listen on port {port}: {error}"),
-        };
-        format!(
-            "{problem}; choose another by --port N or the environment variable PORT (0 takes any \
-             free one)"
-        )
-    })
-}
-
-/// As `TcpListener::bind`, but for more connections that come at once: those beyond 128 would be
-/// tried again after a second.
-fn bind(port: u16) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    if cfg!(unix) {
-        socket.set_reuseaddr(true)?;
-    }
-    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
-    socket.listen(1024)
 }

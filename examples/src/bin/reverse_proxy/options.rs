@@ -1,11 +1,12 @@
 //! What the command line and the environment say.
 
+use examples::options::{Found, read_port, unreadable, variable};
 use hyper::{
     Uri,
     header::HeaderName,
     http::uri::{Authority, Scheme},
 };
-use std::{env, ffi::OsString};
+use std::ffi::OsString;
 
 pub(crate) const HELP: &str = "\
 A reverse proxy: one origin, with a cache before it (RFC 9111).
@@ -50,17 +51,13 @@ pub(crate) enum Server {
 impl Options {
     /// Reads them; `None` where only help is asked for. An option goes before its variable.
     pub(crate) fn read() -> Result<Option<Self>, String> {
-        let line = Line::read(lexopt::Parser::from_env())
-            .map_err(|error| format!("{error}; `--help` lists the options that are accepted"))?;
+        let line = Line::read(lexopt::Parser::from_env()).map_err(|error| unreadable(&error))?;
         if line.help {
             return Ok(None);
         }
         line.options().map(Some)
     }
 }
-
-/// A value, and the name of the setting that it was found in.
-type Found = (&'static str, OsString);
 
 /// The command line.
 #[derive(Default)]
@@ -125,10 +122,6 @@ fn list(arguments: &mut lexopt::Parser) -> Option<OsString> {
     })
 }
 
-fn variable(name: &'static str) -> Option<Found> {
-    Some((name, env::var_os(name)?))
-}
-
 fn read_origin((setting, value): Found) -> Result<Authority, String> {
     let origin = value.to_str().and_then(|value| value.parse().ok());
     origin.and_then(authority).ok_or_else(|| {
@@ -147,14 +140,6 @@ fn authority(origin: Uri) -> Option<Authority> {
         .authority
         .filter(|authority| !authority.as_str().contains('@'))?;
     (parts.scheme == Some(Scheme::HTTP) && is_bare).then_some(authority)
-}
-
-fn read_port((setting, value): Found) -> Result<u16, String> {
-    let port = value.to_str().and_then(|value| value.parse().ok());
-    port.ok_or_else(|| {
-        let found = value.display();
-        format!("{setting} is `{found}`; accepted is a port, 0 to 65535 (0 takes any free one)")
-    })
 }
 
 fn read_targeted((setting, value): Found) -> Result<Vec<HeaderName>, String> {

@@ -1,7 +1,8 @@
 //! The proxy between a client and an origin that speak byte by byte.
 
-use crate::{before, cache, listen, listener};
+use crate::{before, cache, listener};
 use cache_tower::adapter::Direct;
+use examples::port;
 use hyper::http::uri::Authority;
 use std::{
     io,
@@ -62,7 +63,7 @@ impl Stage {
 }
 
 fn proxy(origin: SocketAddr) -> SocketAddr {
-    let listener = listen(0).unwrap();
+    let listener = port::listen(0).unwrap();
     let address = listener.local_addr().unwrap();
     let origin = Authority::try_from(origin.to_string()).unwrap();
     let gateway = before(origin, &cache::<Direct>(Vec::new()).unwrap());

@@ -36,7 +36,7 @@ pub(crate) async fn run(
         Some(server) => redis_goes_and_comes_back(&mut stage, server).await?,
         None => println!("\nYour Redis is not killed; without --redis, one of its own is."),
     }
-    stage.verdict()
+    stage.lines.verdict()
 }
 
 async fn what_one_stored_is_a_hit_of_the_other(stage: &mut Stage) -> Result<(), String> {
@@ -47,7 +47,7 @@ async fn what_one_stored_is_a_hit_of_the_other(stage: &mut Stage) -> Result<(), 
         &[
             ("status 200, `article 1`", miss.are("article 1")),
             ("one call", miss.calls == 1),
-            ("Cache-Status `stored`", miss.all(|it| it.is("stored"))),
+            ("Cache-Status `stored`", miss.all(|it| it.says("stored"))),
         ],
     );
     let hit = stage.get(At::B, "/articles/1").await?;
@@ -56,7 +56,7 @@ async fn what_one_stored_is_a_hit_of_the_other(stage: &mut Stage) -> Result<(), 
         &[
             ("status 200, `article 1`", hit.are("article 1")),
             ("no call", hit.calls == 0),
-            ("Cache-Status `hit`", hit.all(|it| it.is("hit"))),
+            ("Cache-Status `hit`", hit.all(|it| it.says("hit"))),
         ],
     );
     Ok(())

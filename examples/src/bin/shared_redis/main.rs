@@ -11,7 +11,6 @@
     reason = "an example reads its own environment and clock"
 )]
 
-mod client;
 mod demonstration;
 mod options;
 mod server;
@@ -19,34 +18,16 @@ mod service;
 mod stage;
 
 use cache_axum::HttpCache;
+use examples::{port, program};
 use options::Options;
 use server::Server;
 use service::{Rates, Shop};
 use stage::Instance;
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    process::ExitCode,
-    sync::Arc,
-};
-use tokio::{net::TcpListener, signal};
+use std::{process::ExitCode, sync::Arc};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Options::read() {
-        Ok(Some(options)) => run(options).await,
-        Ok(None) => {
-            println!("{}", options::HELP);
-            Ok(())
-        }
-        Err(problem) => Err(problem),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("shared_redis: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main("shared_redis", options::HELP, Options::read(), run).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
@@ -69,26 +50,20 @@ async fn run(options: Options) -> Result<(), String> {
     );
     let (at, host) = (a.address, shop.host().to_owned());
     demonstration::run(instances, shop, server.as_mut()).await?;
-    println!("\nAll of it held.");
     if !options.once {
         println!(
             "\nNow try it yourself, on both ports: curl -i http://{at}/articles/1 -H 'host: {host}'\nCtrl-C stops it."
         );
-        let waited = signal::ctrl_c().await;
-        waited.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
-        println!("\nStopping.");
+        program::until_ctrl_c().await?;
     }
     Ok(())
 }
 
 /// One instance: caches and connections of its own. In truth this is another machine.
 async fn serve(shop: &Arc<Shop>, url: &str) -> Result<Instance, String> {
-    let failed = |error: std::io::Error| format!("cannot listen on a free port: {error}");
     let (app, cache, rates): (_, HttpCache, Rates) =
         service::routes(shop, url).map_err(|error| error.to_string())?;
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
-    let listener = listener.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let (listener, address) = port::listen_anywhere().await?;
     tokio::spawn(axum::serve(listener, app).into_future());
     Ok(Instance {
         address,

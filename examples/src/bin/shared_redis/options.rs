@@ -1,5 +1,6 @@
 //! What the command line and the environment say.
 
+use examples::options::unreadable;
 use std::env;
 
 pub(crate) const HELP: &str = "\
@@ -21,8 +22,7 @@ pub(crate) struct Options {
 impl Options {
     /// Reads them; `None` where only help is asked for. An option goes before its variable.
     pub(crate) fn read() -> Result<Option<Self>, String> {
-        Self::of_line()
-            .map_err(|error| format!("{error}; `--help` lists the options that are accepted"))
+        Self::of_line().map_err(|error| unreadable(&error))
     }
 
     fn of_line() -> Result<Option<Self>, lexopt::Error> {

@@ -1,11 +1,7 @@
 //! A Redis server of this example's own.
 
-use std::{
-    env, fmt, io,
-    net::{Ipv4Addr, TcpListener},
-    process::Stdio,
-    time::Duration,
-};
+use examples::port;
+use std::{env, fmt, io, net::Ipv4Addr, process::Stdio, time::Duration};
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -25,7 +21,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on a free port.
     pub(crate) async fn start() -> Result<Self, String> {
-        let port = free_port().map_err(|error| format!("there is no free port: {error}"))?;
+        let port = port::free()?;
         for program in PROGRAMS {
             match spawn(program, port) {
                 Ok(process) => {
@@ -100,11 +96,4 @@ fn spawn(program: &str, port: u16) -> io::Result<Child> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-}
-
-/// One that nobody listens on at this moment.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
 }

@@ -1,21 +1,19 @@
 //! Where the demonstration takes place: it sends requests, counts calls of the handlers, and checks each
 //! line that it prints.
 
-use crate::{
-    client::{Answer, Client},
-    service::{Rates, Shop},
-};
+use crate::service::{Rates, Shop};
 use axum::http::Method;
 use cache_axum::HttpCache;
+use examples::{
+    client::{Answer, Client, get_at_once},
+    lines::{Lines, MARGIN},
+};
 use std::{
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{task::JoinSet, time::sleep};
-
-/// So wide is what stands before a line: whether it holds.
-const MARGIN: usize = 10;
+use tokio::time::sleep;
 
 /// An instance of the service.
 pub(crate) struct Instance {
@@ -52,9 +50,9 @@ pub(crate) enum At {
 pub(crate) struct Stage {
     instances: [Instance; 2],
     shop: Arc<Shop>,
-    client: Client,
-    lines: usize,
-    failed: usize,
+    /// One of each instance; they know both by one name, as behind a load balancer.
+    clients: [Client; 2],
+    pub(crate) lines: Lines,
 }
 
 /// What came of a request, or of many of the same.
@@ -72,26 +70,18 @@ impl Shown {
 
     /// Whether all are 200 with this body.
     pub(crate) fn are(&self, body: &str) -> bool {
-        self.all(|answer| answer.status.as_u16() == 200 && answer.body == body)
+        self.all(|answer| answer.is(body))
     }
 }
 
 impl Stage {
     pub(crate) fn new(instances: [Instance; 2], shop: Arc<Shop>) -> Self {
+        let client = |instance: &Instance| Client::new(instance.address, shop.host());
         Self {
-            client: Client::new(shop.host()),
+            clients: instances.each_ref().map(client),
             instances,
             shop,
-            lines: 0,
-            failed: 0,
-        }
-    }
-
-    fn address(&self, at: At) -> SocketAddr {
-        let [a, b] = &self.instances;
-        match at {
-            At::A => a.address,
-            At::B => b.address,
+            lines: Lines::default(),
         }
     }
 
@@ -107,14 +97,12 @@ impl Stage {
         text: &str,
     ) -> Result<Shown, String> {
         let before = self.shop.calls();
-        let answer = self
-            .client
-            .send(self.address(at), method, path, text)
-            .await?;
-        let name = match at {
-            At::A => "A",
-            At::B => "B",
+        let [a, b] = &self.clients;
+        let (name, client) = match at {
+            At::A => ("A", a),
+            At::B => ("B", b),
         };
+        let answer = client.send(method, path, text).await?;
         Ok(Shown {
             what: format!("{method} {path} at {name}"),
             answers: vec![answer],
@@ -125,25 +113,17 @@ impl Stage {
     /// So many at once, half of them at each instance.
     pub(crate) async fn crowd(&self, count: usize, path: &str) -> Result<Shown, String> {
         let before = self.shop.calls();
-        let mut requests = JoinSet::new();
-        for n in 0..count {
-            let at = if n % 2 == 0 { At::A } else { At::B };
-            let (client, address) = (self.client.clone(), self.address(at));
-            let path = path.to_owned();
-            requests.spawn(async move { client.send(address, &Method::GET, &path, "").await });
-        }
-        let answers: Result<_, _> = requests.join_all().await.into_iter().collect();
+        let clients = self.clients.iter().cycle().take(count);
+        let answers = get_at_once(clients, path).await?;
         Ok(Shown {
             what: format!("{count} x GET {path} at both"),
-            answers: answers?,
+            answers,
             calls: self.shop.calls() - before,
         })
     }
 
     /// Prints what came back, marked by whether it is what it must be, and what is not.
     pub(crate) fn show(&mut self, shown: &Shown, checks: &[(&str, bool)]) {
-        let is_ok = checks.iter().all(|(_, holds)| *holds);
-        let mark = if is_ok { "   ok" } else { "   FAILED" };
         let calls = match shown.calls {
             1 => "1 call".to_owned(),
             many => format!("{many} calls"),
@@ -152,12 +132,8 @@ impl Stage {
             [answer] => &*answer.cache_status,
             _ => "",
         };
-        println!("{mark:MARGIN$}{:<34} {calls:<8} {field}", shown.what);
-        for (expected, _) in checks.iter().filter(|(_, holds)| !holds) {
-            println!("{:MARGIN$}expected: {expected}", "");
-        }
-        self.lines += 1;
-        self.failed += usize::from(!is_ok);
+        let line = format!("{:<34} {calls:<8} {field}", shown.what);
+        self.lines.check(&line, checks);
     }
 
     /// Waits until both instances are connected, and says how long that took.
@@ -174,16 +150,5 @@ impl Stage {
         let took = began.elapsed().as_millis();
         println!("{:MARGIN$}both are connected after {took} ms", "");
         Ok(())
-    }
-
-    /// Whether all lines held.
-    pub(crate) fn verdict(&self) -> Result<(), String> {
-        match self.failed {
-            0 => Ok(()),
-            failed => Err(format!(
-                "{failed} of {} lines did not hold; they are marked FAILED above",
-                self.lines
-            )),
-        }
     }
 }

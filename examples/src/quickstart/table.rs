@@ -1,11 +1,8 @@
 //! How it is printed.
 
-use crate::client::Answer;
+use crate::{client::Answer, lines::MARGIN};
 use cache_axum::Stats;
 use std::{collections::BTreeMap, fmt, time::Duration};
-
-/// So wide is what stands before a line: whether it holds.
-pub(crate) const MARGIN: usize = 10;
 
 /// Answers to the same request, as a line: what was asked, and what came back.
 pub(crate) struct Line<'a> {
@@ -61,7 +58,8 @@ fn tally<'a>(values: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> 
 }
 
 /// A time in the unit that suits it.
-pub(crate) struct Time(pub(crate) Duration);
+#[derive(Clone, Copy, Debug)]
+pub struct Time(pub Duration);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,7 +83,8 @@ impl fmt::Display for TimesAsFast {
 }
 
 /// What a cache counted.
-pub(crate) struct Counts(pub(crate) Stats);
+#[derive(Clone, Copy, Debug)]
+pub struct Counts(pub Stats);
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

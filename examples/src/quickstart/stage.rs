@@ -1,48 +1,51 @@
 //! Where the demonstration takes place: it sends requests, counts queries, and checks each line that
 //! it prints.
 
+use super::{database::Database, table::Line};
 use crate::{
-    HttpCache,
-    client::{Answer, Client},
-    database::Database,
-    table::{Line, MARGIN},
+    client::{Answer, Client, Content, get_at_once},
+    lines::Lines,
 };
-use axum::http::Method;
 use cache_axum::Stats;
+use hyper::Method;
 use serde_json::Value;
 use std::{
+    iter::repeat_n,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
 
-/// What a line must show, and whether it does.
-pub(crate) type Check = (&'static str, bool);
+/// The counts of a cache, of whichever framework.
+pub(crate) type Counted<'a> = &'a dyn Fn() -> Stats;
 
-pub(crate) struct Stage {
+pub(crate) struct Stage<'a> {
     client: Client,
     pub(crate) database: Database,
-    pub(crate) cache: HttpCache,
+    pub(crate) counted: Counted<'a>,
     /// The requests so far that the cache saw.
     pub(crate) requests: usize,
-    lines: usize,
-    failed: usize,
+    pub(crate) lines: Lines,
 }
 
-impl Stage {
-    pub(crate) fn new(address: SocketAddr, database: Database, cache: HttpCache) -> Self {
+impl<'a> Stage<'a> {
+    pub(crate) fn new(address: SocketAddr, database: Database, counted: Counted<'a>) -> Self {
         Self {
-            client: Client::new(address),
+            client: Client::new(address, &address.to_string()),
             database,
-            cache,
+            counted,
             requests: 0,
-            lines: 0,
-            failed: 0,
+            lines: Lines::default(),
         }
     }
 
+    /// What the cache counted so far.
+    pub(crate) fn stats(&self) -> Stats {
+        (self.counted)()
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Result<Shown, String> {
-        self.send(&Method::GET, path, String::new()).await
+        self.send(&Method::GET, path, "").await
     }
 
     /// As [`get`](Self::get), so many times one after another.
@@ -58,7 +61,7 @@ impl Stage {
     /// As [`get`](Self::get), so many times at once; the time is that of all of them.
     pub(crate) async fn get_at_once(&mut self, count: usize, path: &str) -> Result<Shown, String> {
         let (queries, began) = (self.database.queries(), Instant::now());
-        let answers = self.client.get_at_once(count, path).await?;
+        let answers = get_at_once(repeat_n(&self.client, count), path).await?;
         let time = began.elapsed();
         Ok(Shown {
             time,
@@ -70,10 +73,10 @@ impl Stage {
         &mut self,
         method: &Method,
         path: &str,
-        json: String,
+        content: impl Into<Content>,
     ) -> Result<Shown, String> {
         let queries = self.database.queries();
-        let answer = self.client.send(method, path, json).await?;
+        let answer = self.client.send(method, path, content).await?;
         Ok(self.shown(method, path, vec![answer], queries))
     }
 
@@ -95,37 +98,14 @@ impl Stage {
     }
 
     /// Prints what came back, and whether it is what it must be.
-    pub(crate) fn show(&mut self, shown: &Shown, checks: &[Check]) {
+    pub(crate) fn show(&mut self, shown: &Shown, checks: &[(&str, bool)]) {
         let line = Line {
             request: &shown.request,
             answers: &shown.answers,
             time: shown.time,
             queries: shown.queries,
         };
-        self.check(&line.to_string(), checks);
-    }
-
-    /// Prints a line, marked by whether all of it holds, and what does not.
-    pub(crate) fn check(&mut self, line: &str, checks: &[Check]) {
-        let is_ok = checks.iter().all(|(_, holds)| *holds);
-        let mark = if is_ok { "   ok" } else { "   FAILED" };
-        println!("{mark:MARGIN$}{line}");
-        for (expected, _) in checks.iter().filter(|(_, holds)| !holds) {
-            println!("{:MARGIN$}expected: {expected}", "");
-        }
-        self.lines += 1;
-        self.failed += usize::from(!is_ok);
-    }
-
-    /// Whether all lines held.
-    pub(crate) fn verdict(&self) -> Result<(), String> {
-        match self.failed {
-            0 => Ok(()),
-            failed => Err(format!(
-                "{failed} of {} lines did not hold; they are marked FAILED above",
-                self.lines
-            )),
-        }
+        self.lines.check(&line.to_string(), checks);
     }
 }
 
@@ -170,12 +150,12 @@ impl Shown {
 
 /// Waits until the counts of a cache show that something happened, or this long.
 pub(crate) async fn until(
-    cache: &HttpCache,
+    counted: Counted<'_>,
     longest: Duration,
     has_happened: impl Fn(Stats) -> bool,
 ) {
     let began = Instant::now();
-    while !has_happened(cache.stats()) && began.elapsed() < longest {
+    while !has_happened(counted()) && began.elapsed() < longest {
         sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,18 +1,19 @@
 //! What the command line and the environment say.
 
+use crate::options::{Found, read_port, unreadable, variable};
 use std::{
     env,
-    ffi::OsString,
     path::{Path, PathBuf},
 };
 
-pub(crate) const HELP: &str = concat!(
-    "\
+/// The help of the example of this name.
+#[must_use]
+pub fn help(name: &str) -> String {
+    format!(
+        "\
 A JSON service over SQLite with a cache before it, which shows what that does and goes on serving.
 
-Usage: cargo run -p examples --bin ",
-    env!("CARGO_BIN_NAME"),
-    " -- [OPTIONS]
+Usage: cargo run -p examples --bin {name} -- [OPTIONS]
 
 Options:
   --port N    listen on this port; 0 takes any free one [PORT; default: 3000]
@@ -20,19 +21,28 @@ Options:
               [QUICKSTART_DB; default: quickstart.sqlite in the target directory]
   --once      stop after the demonstration
   --help      print this"
-);
+    )
+}
 
-pub(crate) struct Options {
-    pub(crate) port: u16,
-    pub(crate) database: PathBuf,
-    pub(crate) once: bool,
+/// What it is told.
+#[derive(Debug)]
+pub struct Options {
+    /// Where it listens; 0 is any free port.
+    pub port: u16,
+    /// The file of the database.
+    pub database: PathBuf,
+    /// Whether it stops after the demonstration.
+    pub once: bool,
 }
 
 impl Options {
     /// Reads them; `None` where only help is asked for. An option goes before its variable.
-    pub(crate) fn read() -> Result<Option<Self>, String> {
-        let line = Line::read()
-            .map_err(|error| format!("{error}; `--help` lists the options that are accepted"))?;
+    ///
+    /// # Errors
+    ///
+    /// Names the setting that is wrong, and what is accepted.
+    pub fn read() -> Result<Option<Self>, String> {
+        let line = Line::read().map_err(|error| unreadable(&error))?;
         if line.help {
             return Ok(None);
         }
@@ -45,9 +55,6 @@ impl Options {
         }))
     }
 }
-
-/// A value, and the name of the setting that it was found in.
-type Found = (&'static str, OsString);
 
 /// The command line.
 #[derive(Default)]
@@ -75,18 +82,6 @@ impl Line {
         }
         Ok(line)
     }
-}
-
-fn variable(name: &'static str) -> Option<Found> {
-    Some((name, env::var_os(name)?))
-}
-
-fn read_port((setting, value): Found) -> Result<u16, String> {
-    let port = value.to_str().and_then(|value| value.parse().ok());
-    port.ok_or_else(|| {
-        let found = value.display();
-        format!("{setting} is `{found}`; accepted is a port, 0 to 65535 (0 takes any free one)")
-    })
 }
 
 fn read_path((setting, value): Found) -> Result<PathBuf, String> {

@@ -25,9 +25,10 @@ const APPLICATION: i32 = 0x7175_6902;
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// A cheap handle; clones share the connections and the counts.
-#[derive(Clone)]
-pub(crate) struct Database(Arc<Inner>);
+#[derive(Clone, Debug)]
+pub struct Database(Arc<Inner>);
 
+#[derive(Debug)]
 struct Inner {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
@@ -38,7 +39,11 @@ struct Inner {
 
 impl Database {
     /// Opens the file, making it first where there is none. Takes a moment: not for async code.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// Names the file, and says why it is of no use.
+    pub fn open(path: &Path) -> Result<Self, String> {
         let named = |error: &dyn std::error::Error| format!("database {}: {error}", path.display());
         make_if_missing(path).map_err(|error| named(&*error))?;
         let is_ours = is_ours(path).map_err(|error| named(&error))?;
@@ -60,7 +65,11 @@ impl Database {
     }
 
     /// Runs `ask` on a thread where it may block, and counts it.
-    pub(crate) async fn query<T: Send + 'static>(
+    ///
+    /// # Errors
+    ///
+    /// Those of SQLite, and of a database that is [failing](Self::set_failing).
+    pub async fn query<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> rusqlite::Result<T> {
@@ -83,7 +92,7 @@ impl Database {
     }
 
     /// From now on every query fails, or none.
-    pub(crate) fn set_failing(&self, is_failing: bool) {
+    pub fn set_failing(&self, is_failing: bool) {
         self.0.is_failing.store(is_failing, Ordering::SeqCst);
     }
 
