@@ -1,6 +1,9 @@
 //! `CACHE_ROUTES`: what an operator says of single routes.
 
-use super::{pattern::Pattern, table};
+use super::{
+    pattern::{Pattern, plain_spelling},
+    table,
+};
 use crate::policy::{Policy, Profile, QueryKey};
 use cache_core::config::{Unit, Warning, form::time};
 use http::{HeaderName, Uri};
@@ -67,15 +70,25 @@ impl Routes {
         self.0.get(rule)
     }
 
-    /// The line of a request: of its matched route where that is known, else of its path.
+    /// The line of a request: of its matched route where that is known, else of its path. A path in another
+    /// spelling than the plain one is not the way round a line that keeps something from being shared.
     pub(crate) fn find(&self, route: Option<&str>, uri: &Uri) -> Option<usize> {
+        let line = self.line(route, uri.path());
+        let meant = plain_spelling(uri.path()).and_then(|path| self.of_path(&path));
+        let restricts = |line: &usize| self.get(*line).is_some_and(Rule::restricts);
+        meant.filter(restricts).or(line)
+    }
+
+    fn line(&self, route: Option<&str>, path: &str) -> Option<usize> {
         match route.map(Pattern::of_route) {
             Some(route) => self.0.iter().position(|rule| rule.route.covers(&route)),
-            None => self
-                .0
-                .iter()
-                .position(|rule| rule.route.take(uri.path()).is_some()),
+            None => self.of_path(path),
         }
+    }
+
+    fn of_path(&self, path: &str) -> Option<usize> {
+        let takes = |rule: &Rule| rule.route.take(path).is_some();
+        self.0.iter().position(takes)
     }
 
     /// A warning for routes that look like one user's own.
@@ -148,6 +161,11 @@ impl Rule {
     /// The parameters that its own route finds in a path.
     pub(crate) fn parameters(&self, uri: &Uri) -> Vec<(Box<str>, String)> {
         self.route.take(uri.path()).unwrap_or_default()
+    }
+
+    /// Whether it keeps what it is about from others.
+    fn restricts(&self) -> bool {
+        self.change.off || self.change.per_credential
     }
 
     fn shares(&self) -> bool {
@@ -305,6 +323,43 @@ mod tests {
     }
 
     #[test]
+    fn another_spelling_is_no_way_round_a_line_that_keeps_something_apart() {
+        let routes = "/admin/* off; /me/{x} per_credential; /x/* ttl=1h; /* ttl=1m";
+        let of = |path| find(routes, None, path);
+        for path in [
+            "//admin/a",
+            "/admin//a",
+            "/admin%2Fa",
+            "/admin%5ca",
+            "/%61dmin/a",
+            "/%2561dmin/a",
+            "/%2e/admin/a",
+            "/admin/../admin/a",
+            "/x/../admin/a",
+            "/x/%2E%2e%2fadmin/a",
+            "/../admin/a",
+            "/x/..;/admin/a",
+            "/admin;v=1/a",
+            "//admin/",
+            "//admin/.",
+        ] {
+            assert_eq!(of(path).as_deref(), Some("/admin/*"), "{path}");
+        }
+        assert_eq!(of("/me//a").as_deref(), Some("/me/{x}"));
+        for (path, line) in [
+            ("/x/a%2Fb", "/x/*"),
+            ("/admin/../x/a", "/admin/*"),
+            ("//x/a", "/*"),
+            ("/Admin/a", "/*"),
+        ] {
+            assert_eq!(of(path).as_deref(), Some(line), "{path}");
+        }
+        // A framework that knows only the route of the rest may clean the path after this layer.
+        let behind = find(routes, Some("/{*rest}"), "//admin/a");
+        assert_eq!(behind.as_deref(), Some("/admin/*"));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_line_is_said_with_its_words() {
         for (text, said) in [
             ("users ttl=1h", "a route begins with `/`"),
@@ -339,7 +394,8 @@ mod tests {
             if let (Ok(routes), Ok(uri)) = (Routes::parse(&text), path.parse::<Uri>()) {
                 let again = Routes::parse(&routes.to_string());
                 proptest::prop_assert_eq!(again.as_ref(), Ok(&routes));
-                let by_path = routes.find(None, &uri);
+                let by_path = routes.line(None, uri.path());
+                let _ = routes.find(None, &uri);
                 for (n, rule) in routes.0.iter().enumerate() {
                     // The first line that takes the path is the one that is found.
                     let takes = rule.route.take(uri.path()).is_some();
