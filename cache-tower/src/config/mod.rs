@@ -51,9 +51,12 @@
 //! axum router, which sees the request before it is routed. There `/users/{id}` is `/users/me` as well,
 //! unless that has a line of its own. Upper and lower case differ, and a slash at the end makes another path.
 //!
-//! What a line with `off` or `per_credential` keeps from being shared it keeps so in other spellings of the path as
-//! well, whatever lies behind makes of them: `//admin/x`, `/admin%2Fx`, `/x/../admin/x` and `/admin;a=b/x` are
-//! under `/admin/*`, though another line takes them as they stand.
+//! What a line with `off` or `per_credential` keeps from being shared it keeps so
+//!
+//! * whichever route takes it, where the line is of all that lies somewhere: `/admin/* off` holds for
+//!   `/admin/x` on the route `/{section}/{page}` as well;
+//! * in other spellings of its path, whatever lies behind makes of them: `//admin/x`, `/admin%2Fx`,
+//!   `/x/../admin/x` and `/admin;a=b/x` are under `/admin/*`, though another line takes them as they stand.
 //!
 //! Groups may name the parameters of the line's own route, and those of the matched one.
 //!

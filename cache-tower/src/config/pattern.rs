@@ -161,6 +161,11 @@ impl Pattern {
         rest.is_none().then_some(parameters)
     }
 
+    /// Whether it is of all that lies somewhere, and the path does.
+    pub(crate) fn is_over(&self, path: &str) -> bool {
+        matches!(self.segments.last(), Some(Segment::Rest(_))) && self.take(path).is_some()
+    }
+
     /// Whether a path may be of it, as far as its notation is understood.
     pub(crate) fn may_take(&self, path: &str) -> bool {
         let mut pieces = path.strip_prefix('/').unwrap_or(path).split('/');

@@ -70,13 +70,19 @@ impl Routes {
         self.0.get(rule)
     }
 
-    /// The line of a request: of its matched route where that is known, else of its path. A path in another
-    /// spelling than the plain one is not the way round a line that keeps something from being shared.
+    /// The line of a request: of its matched route where that is known, else of its path. What a line keeps from
+    /// being shared it keeps so whichever route takes what lies under it, and in other spellings of its path.
     pub(crate) fn find(&self, route: Option<&str>, uri: &Uri) -> Option<usize> {
-        let line = self.line(route, uri.path());
-        let meant = plain_spelling(uri.path()).and_then(|path| self.of_path(&path));
+        let path = uri.path();
+        let meant = plain_spelling(path).and_then(|path| self.of_path(&path));
         let restricts = |line: &usize| self.get(*line).is_some_and(Rule::restricts);
-        meant.filter(restricts).or(line)
+        if let Some(line) = meant.filter(restricts) {
+            return Some(line);
+        }
+        let over = |rule: &Rule| rule.restricts() && rule.route.is_over(path);
+        let lines = [self.line(route, path), self.0.iter().position(over)];
+        // Of the two the more exact.
+        lines.into_iter().flatten().min()
     }
 
     fn line(&self, route: Option<&str>, path: &str) -> Option<usize> {
@@ -357,6 +363,21 @@ mod tests {
         // A framework that knows only the route of the rest may clean the path after this layer.
         let behind = find(routes, Some("/{*rest}"), "//admin/a");
         assert_eq!(behind.as_deref(), Some("/admin/*"));
+    }
+
+    #[test]
+    fn what_lies_under_a_line_that_keeps_it_apart_does_so_whichever_route_takes_it() {
+        let routes = "/admin/* off; /admin/open/{x} ttl=1h; /{*rest} ttl=1m; /users/{id} off";
+        for (route, path, line) in [
+            ("/{*path}", "/admin/a", "/admin/*"),
+            ("/{section}/{page}", "/admin/a", "/admin/*"),
+            ("/{section}/{page}", "/other/a", "/{*rest}"),
+            ("/admin/open/{y}", "/admin/open/a", "/admin/open/{x}"),
+            ("/users/me", "/users/me", "/{*rest}"),
+        ] {
+            let found = find(routes, Some(route), path);
+            assert_eq!(found.as_deref(), Some(line), "{route} {path}");
+        }
     }
 
     #[test]
