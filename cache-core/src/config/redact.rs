@@ -14,7 +14,7 @@ pub(crate) fn url(text: &str) -> String {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(end);
     let host = authority.rsplit('@').next().unwrap_or_default();
-    if behind.contains('@') || !host.split(',').all(is_host) {
+    if behind.contains('@') || behind.contains("%40") || !host.split(',').all(is_host) {
         return format!("{scheme}://{HIDDEN}");
     }
     format!("{scheme}://{host}")
@@ -76,9 +76,9 @@ pub(crate) fn value(text: &str) -> String {
 /// Whether it looks like a URL, or an address with a password: also like a part of one, and percent-encoded,
 /// were it more than once.
 pub(crate) fn is_suspect(text: &str) -> bool {
-    let begins_as_url = text.split_once(':').is_some_and(|(it, _)| is_scheme(it));
     let text = text.to_ascii_lowercase();
-    let signs = ["://", "@", "%40", "%3a", "%25"];
+    let begins_as_url = text.split_once(':').is_some_and(|(it, _)| is_scheme(it));
+    let signs = ["//", "@", "%40", "%3a", "%25"];
     begins_as_url || signs.iter().any(|sign| text.contains(sign))
 }
 
@@ -109,6 +109,7 @@ mod tests {
             ("redis://host/0?auth=canary@x", "redis://(hidden)"),
             ("redis://user:canary", "redis://(hidden)"),
             ("redis://user:99887766", "redis://(hidden)"),
+            ("redis://user:@canary/%40host", "redis://(hidden)"),
             ("redis://[user:canary%40host]", "redis://(hidden)"),
             ("redis://", "redis://(hidden)"),
             ("unix:///run/redis.sock?pass=canary", "unix://(hidden)"),
@@ -134,7 +135,8 @@ mod tests {
             "canary%40host",
             "redis:canary",
             "rediss:/user:canary",
-            "valkey:canary",
+            "REDIS:canary",
+            "redis//user:canary",
         ] {
             assert_eq!(value(text), "(hidden)", "{text}");
         }
