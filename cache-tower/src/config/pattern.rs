@@ -161,6 +161,12 @@ impl Pattern {
         rest.is_none().then_some(parameters)
     }
 
+    /// Whether it is of one path alone.
+    pub(crate) fn is_one_path(&self) -> bool {
+        let is_text = |segment: &Segment| matches!(segment, Segment::Text(_));
+        self.segments.iter().all(is_text)
+    }
+
     /// Whether it is of all that lies somewhere, and the path does.
     pub(crate) fn is_over(&self, path: &str) -> bool {
         matches!(self.segments.last(), Some(Segment::Rest(_))) && self.take(path).is_some()

@@ -4,7 +4,7 @@ use super::{
     pattern::{Pattern, plain_spelling},
     table,
 };
-use crate::policy::{Policy, Profile, QueryKey};
+use crate::policy::{Policy, Profile, QueryKey, Template};
 use cache_core::config::{Unit, Warning, form::time};
 use http::{HeaderName, Uri};
 use std::{fmt, sync::Arc, time::Duration};
@@ -153,6 +153,12 @@ impl Rule {
                 .map_err(|why| format!("`{route} {word}`: {why}"))?;
         }
         change.check().map_err(|why| format!("`{route}`: {why}"))?;
+        let mut groups = change.groups.iter();
+        if route.is_one_path() && groups.any(|group| Template::has_parameter(group)) {
+            return Err(format!(
+                "`{route}`: a group names a parameter, and the route has none: nothing would be stored"
+            ));
+        }
         Ok(Self {
             route,
             change,
@@ -390,6 +396,7 @@ mod tests {
             ("/users of", "`/users of`: there is no such word"),
             ("/users off=1", "there is no such word"),
             ("/users group=user:{id", "group is"),
+            ("/users group=user:{id}", "the route has none"),
             ("/users vary=a:b", "`a:b` is no name of a field"),
             ("/users query=", "a name is missing"),
             ("/users class=a/b", "class is `a/b`"),
