@@ -222,22 +222,24 @@ impl Change {
         match (name, value) {
             ("off", None) => self.off = true,
             ("per_credential", None) => self.per_credential = true,
-            ("ttl", Some(value)) => self.ttl = Some(lifetime(value)?),
+            ("ttl", Some(value)) => once(&mut self.ttl, lifetime(value)?)?,
             ("override_ttl", Some(value)) => {
-                self.ttl = Some(lifetime(value)?);
+                once(&mut self.ttl, lifetime(value)?)?;
                 self.overrides = true;
             }
             ("stale_while_revalidate", Some(value)) => {
-                self.stale_while_revalidate = Some(lifetime(value)?);
+                once(&mut self.stale_while_revalidate, lifetime(value)?)?;
             }
-            ("stale_if_error", Some(value)) => self.stale_if_error = Some(lifetime(value)?),
+            ("stale_if_error", Some(value)) => once(&mut self.stale_if_error, lifetime(value)?)?,
             ("group", Some(value)) if !value.is_empty() => self.groups.push(value.to_owned()),
-            ("query", Some(value)) => self.query = Some(QueryKey::only(names(value)?)),
-            ("ignore_query", Some(value)) => self.query = Some(QueryKey::ignoring(names(value)?)),
+            ("query", Some(value)) => once(&mut self.query, QueryKey::only(names(value)?))?,
+            ("ignore_query", Some(value)) => {
+                once(&mut self.query, QueryKey::ignoring(names(value)?))?;
+            }
             ("vary", Some(value)) => self.vary.extend(table::fields(value)?),
-            ("profile", Some("guarded")) => self.profile = Some(Profile::Guarded),
-            ("profile", Some("standard")) => self.profile = Some(Profile::Standard),
-            ("class", Some(value)) => self.class = Some(value.into()),
+            ("profile", Some("guarded")) => once(&mut self.profile, Profile::Guarded)?,
+            ("profile", Some("standard")) => once(&mut self.profile, Profile::Standard)?,
+            ("class", Some(value)) => once(&mut self.class, value.into())?,
             _ => return Err("there is no such word".to_owned()),
         }
         Ok(())
@@ -251,6 +253,14 @@ impl Change {
         };
         let changed = policy.changed(self.clone());
         changed.validate().map_err(|error| error.to_string())
+    }
+}
+
+/// Which of two would hold nobody could tell by looking.
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("something else is said of it before".to_owned()),
     }
 }
 
@@ -397,6 +407,11 @@ mod tests {
             ("/users off=1", "there is no such word"),
             ("/users group=user:{id", "group is"),
             ("/users group=user:{id}", "the route has none"),
+            (
+                "/users query=a ignore_query=b",
+                "`/users ignore_query=b`: something else is said of it before",
+            ),
+            ("/users ttl=1h override_ttl=2h", "is said of it before"),
             ("/users vary=a:b", "`a:b` is no name of a field"),
             ("/users query=", "a name is missing"),
             ("/users class=a/b", "class is `a/b`"),
