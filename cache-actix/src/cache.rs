@@ -118,6 +118,12 @@ impl HttpCache {
         self.0.stats()
     }
 
+    /// Sets the gauges of the metrics to what is so now. Requests do so about once a second; whoever is about
+    /// to read the metrics may do so just before. Without the feature `metrics` nothing is done.
+    pub fn measure(&self) {
+        self.0.measure();
+    }
+
     /// How the remote tier is; `None` where there is none.
     pub fn remote_stats(&self) -> Option<RemoteStats> {
         self.0.remote_stats()

@@ -70,6 +70,16 @@ pub(crate) fn parameters(request: &HttpRequest) -> Parameters {
     Parameters(request.match_info().iter().filter_map(decoded).collect())
 }
 
+/// The pattern of the matched resource; before the routing, of the one that it will find, guards aside. By the
+/// path as the router reads it: `match_pattern` takes what the client wrote, which may look like another's.
+pub(crate) fn route(request: &ServiceRequest) -> Option<String> {
+    let path = request.match_info();
+    if path.unprocessed().is_empty() || path.as_str() == request.path() {
+        return request.match_pattern();
+    }
+    request.resource_map().match_pattern(path.as_str())
+}
+
 /// A request that names what was asked, to answer with while the real one is in the background.
 ///
 /// A clone of the real one would not do: actix's router changes the request that it routes, and panics

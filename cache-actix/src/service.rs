@@ -3,7 +3,7 @@ use crate::{
     convert,
     future::{Passed, ResponseFuture},
     origin::Origin,
-    request::{Marks, for_engine, has_body, mark, stand_in},
+    request::{Marks, for_engine, has_body, mark, route, stand_in},
     response,
     spawn::spawn,
 };
@@ -115,7 +115,7 @@ fn begin(engine: &Engine, request: &ServiceRequest, has_body: bool) -> Option<Be
     let extensions = request.extensions();
     let marks = extensions.get::<Marks>();
     let asks = OBSERVED || engine.asks_for_route();
-    let route = asks.then(|| request.match_pattern()).flatten();
+    let route = asks.then(|| route(request)).flatten();
     Some(engine.begin(Asked {
         method: &convert::method(request.method())?,
         uri: &convert::uri(request.uri())?,

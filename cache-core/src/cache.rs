@@ -546,6 +546,8 @@ pub struct CacheBuilder<V> {
     memory: StoreBuilder,
     schema: Option<String>,
     config: Option<Config>,
+    /// For values that the environment has shared, where the code names no codec.
+    spare: Option<Box<dyn Codec<V>>>,
 }
 
 impl<V: Send + Sync + 'static> CacheBuilder<V> {
@@ -558,6 +560,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             memory: StoreBuilder::new(),
             schema: None,
             config: None,
+            spare: None,
         }
     }
 
@@ -647,14 +650,12 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
 
     /// As [`from_env`](Self::from_env), of settings that were read before, and may serve several caches.
     #[cfg(feature = "json")]
-    pub fn from_config(self, config: &Config) -> Self
+    pub fn from_config(mut self, config: &Config) -> Self
     where
         V: serde::Serialize + serde::de::DeserializeOwned,
     {
-        match (&self.sizes, config.remote()) {
-            (Sizes::Weighed(_), Some(_)) => self.from_config_with(config, crate::Json),
-            _ => self.configured(config),
-        }
+        self.spare = Some(Box::new(crate::Json));
+        self.configured(config)
     }
 
     /// As [`from_config`](Self::from_config), with values encoded by `codec`.
@@ -665,6 +666,18 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
     fn configured(mut self, config: &Config) -> Self {
         self.memory = self.memory.from_config(config);
         self.config = Some(config.clone());
+        self
+    }
+
+    /// With the spare codec where the environment names a remote tier, and the code none for it.
+    fn encoded_where_shared(mut self) -> Self {
+        let is_shared = self.config.as_ref().and_then(Config::remote).is_some();
+        if is_shared
+            && matches!(self.sizes, Sizes::Weighed(_))
+            && let Some(codec) = self.spare.take()
+        {
+            self.sizes = Sizes::Encoded(codec);
+        }
         self
     }
 
@@ -728,6 +741,10 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             ));
         }
         self.policy.validate()?;
+        self.encoded_where_shared().assemble()
+    }
+
+    fn assemble(self) -> Result<Cache<V>, Error> {
         let schema = self.schema.unwrap_or_else(|| match &self.sizes {
             Sizes::Weighed(_) => std::any::type_name::<V>().to_owned(),
             Sizes::Encoded(codec) => format!("{} {codec:?}", std::any::type_name::<V>()),

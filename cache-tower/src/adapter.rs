@@ -13,6 +13,7 @@
 
 use crate::{
     body::ResponseBody,
+    config::Pattern,
     engine::{self, Choice, Refusal, Shared},
     http::request,
     policy::Policy,
@@ -57,7 +58,9 @@ pub struct Asked<'a> {
     /// Whether there is a body, or may be.
     pub has_body: bool,
     /// The template of the matched route, as it is written in code; empty where it is not known. Only read
-    /// where [`OBSERVED`], for metrics and spans, or where the engine [asks for it](Engine::asks_for_route).
+    /// where [`OBSERVED`], for metrics and spans, or where the engine [asks for it](Engine::asks_for_route). For
+    /// `CACHE_ROUTES` one that the URI is not of counts as none: of a resource with several patterns a framework
+    /// may name another.
     pub route: &'a str,
 }
 
@@ -105,7 +108,10 @@ impl Engine {
     /// Decides which way a request takes. Never waits.
     pub fn begin(&self, asked: Asked<'_>) -> Begin {
         let (policy, rule) = self.choice.of(&self.shared, asked.uri, || {
-            Some(asked.route).filter(|route| !route.is_empty())
+            let is_of = |route: &&str| Pattern::of_route(route).may_take(asked.uri.path());
+            Some(asked.route)
+                .filter(|route| !route.is_empty())
+                .filter(is_of)
         });
         let asked = engine::Asked {
             method: asked.method,

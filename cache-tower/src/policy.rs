@@ -169,6 +169,12 @@ impl Template {
         Some(Self(pieces))
     }
 
+    /// Whether this, if it is a template, names a parameter.
+    pub(crate) fn has_parameter(text: &str) -> bool {
+        let is_parameter = |piece: &Piece| matches!(piece, Piece::Parameter(_));
+        Self::parse(text).is_some_and(|template| template.0.iter().any(is_parameter))
+    }
+
     /// The name with its parameters filled in, or `None` where the route has no such parameter.
     pub(crate) fn fill(&self, mut parameter: impl FnMut(&str) -> Option<String>) -> Option<String> {
         let mut name = String::new();

@@ -3,6 +3,7 @@
 use crate::support::{Calls, get};
 use actix_web::{
     App, HttpResponse,
+    middleware::NormalizePath,
     test::init_service,
     web::{self, Data},
 };
@@ -94,4 +95,54 @@ async fn a_layer_from_the_environment_is_safe_as_it_stands() {
     let app = &init_service(App::new().wrap(quiet).configure(routes)).await;
     assert!(keeps!(app, "/posts"));
     assert_eq!(get(app, "/posts").await.cache(), "");
+}
+
+/// Says which handler it is, and how often one was called.
+fn named(name: &'static str) -> actix_web::Route {
+    web::to(move |calls: Data<Calls>| async move { format!("{name} {}", calls.next()) })
+}
+
+#[actix_web::test]
+async fn a_line_is_of_the_resource_that_the_router_finds_however_the_path_is_spelled() {
+    let cache = cache(&[("CACHE_ROUTES", "/admin/* off; /{a}/{b} ttl=1h")]);
+    let app = App::new()
+        .wrap(cache.clone())
+        .wrap(cache.policy(Policy::from_headers()))
+        .app_data(Data::new(Calls::default()))
+        .route("/admin/{page}", named("admin"))
+        .route("/{a}/{b}", named("other"));
+    let app = &init_service(app).await;
+    for path in ["/admin/x", "/%61dmin/x", "/admin/%78"] {
+        assert!(get(app, path).await.body.starts_with("admin"), "{path}");
+        assert!(!keeps!(app, path), "{path}");
+    }
+    assert!(keeps!(app, "/x/y"));
+}
+
+#[actix_web::test]
+async fn a_line_is_of_the_one_pattern_that_took_the_path() {
+    let cache = cache(&[("CACHE_ROUTES", "/u/{id} off; /users/{id} ttl=1h")]);
+    let both = || web::resource(["/users/{id}", "/u/{id}"]);
+    let calls = || App::new().app_data(Data::new(Calls::default()));
+    let around = &init_service(calls().wrap(cache.clone()).service(both().to(count))).await;
+    assert!(keeps!(around, "/users/1") && !keeps!(around, "/u/1"));
+    let within = &init_service(calls().service(both().wrap(cache.clone()).to(count))).await;
+    assert!(keeps!(within, "/users/2") && !keeps!(within, "/u/2"));
+}
+
+#[actix_web::test]
+async fn what_the_app_makes_plain_behind_the_layer_is_off_in_every_spelling() {
+    let cache = cache(&[("CACHE_ROUTES", "/admin/* off; /{*rest} ttl=1h")]);
+    let app = App::new()
+        .wrap(NormalizePath::trim())
+        .wrap(cache)
+        .app_data(Data::new(Calls::default()))
+        .route("/admin/{page}", named("admin"))
+        .route("/{rest:.*}", named("other"));
+    let app = &init_service(app).await;
+    for path in ["/admin/x", "//admin/x", "//admin//x"] {
+        assert!(get(app, path).await.body.starts_with("admin"), "{path}");
+        assert!(!keeps!(app, path), "{path}");
+    }
+    assert!(keeps!(app, "//x//y"));
 }

@@ -142,3 +142,15 @@ async fn a_layer_from_the_environment_is_safe_as_it_stands() {
     let response = app.oneshot(request).await.unwrap();
     assert!(!response.headers().contains_key("cache-status"));
 }
+
+#[tokio::test]
+async fn what_is_off_is_so_on_a_route_that_takes_more() {
+    let calls = Calls::default();
+    let count = move || async move { (calls.0.fetch_add(1, SeqCst) + 1).to_string() };
+    let long = cache("/admin/* off").policy(Policy::ttl(hours(9)));
+    let app = Router::new()
+        .route("/{section}/{page}", get(count))
+        .layer(long);
+    assert!(!keeps(&app, "/admin/users").await);
+    assert!(keeps(&app, "/posts/1").await);
+}

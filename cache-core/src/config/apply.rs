@@ -11,7 +11,7 @@ use super::{
     },
 };
 use crate::{Policy, remote::RemoteSettings};
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 impl Config {
     /// A policy as the variables have it: of what they say the policy's own setting is replaced, the
@@ -191,17 +191,18 @@ fn disabled(config: &Config) -> Option<Warning> {
 }
 
 fn plain_password(config: &Config) -> Option<Warning> {
-    let (row, url) = [&URL, &REDIS_URL]
-        .into_iter()
-        .find_map(|row| match config.value(row) {
-            Some(Value::Url(url)) => Some((row, url.as_str())),
-            _ => None,
-        })?;
+    let is_used = !matches!(config.tiers(), None | Some(Tiers::Memory));
+    let used = [&URL, &REDIS_URL].into_iter().filter(|_| is_used);
+    let (row, url) = used.into_iter().find_map(|row| match config.value(row) {
+        Some(Value::Url(url)) => Some((row, url.as_str())),
+        _ => None,
+    })?;
     let (scheme, rest) = url.split_once("://")?;
     let is_plain = matches!(scheme.split('+').next(), Some("redis" | "valkey"));
-    let (_, host) = rest.split_once('@')?;
-    let local = ["localhost", "127.", "[::1]"];
-    let is_near = scheme.contains("unix") || local.iter().any(|name| host.starts_with(name));
+    let (_, hosts) = rest.split_once('@')?;
+    let end = hosts.find(['/', '?', '#']).unwrap_or(hosts.len());
+    let (hosts, _) = hosts.split_at(end);
+    let is_near = scheme.contains("unix") || hosts.split(',').all(is_this_machine);
     (is_plain && !is_near).then(|| {
         Warning::new(
             "W007",
@@ -209,6 +210,16 @@ fn plain_password(config: &Config) -> Option<Warning> {
             "the password in the URL of Redis goes to another machine without TLS; rediss:// is with",
         )
     })
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    let name = name.unwrap_or_default();
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }
 
 fn long_wait(config: &Config) -> Option<Warning> {

@@ -1,5 +1,7 @@
 //! What may be shown of values: nobody's password.
 
+use std::net::Ipv6Addr;
+
 /// Scheme and host of a URL, and no more of it than can be no secret: where it is not certain what is
 /// the host, as with a password that holds a `/` or an `@`, the scheme alone.
 pub(crate) fn url(text: &str) -> String {
@@ -12,7 +14,7 @@ pub(crate) fn url(text: &str) -> String {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(end);
     let host = authority.rsplit('@').next().unwrap_or_default();
-    if behind.contains('@') || !host.split(',').all(is_host) {
+    if behind.contains('@') || behind.contains("%40") || !host.split(',').all(is_host) {
         return format!("{scheme}://{HIDDEN}");
     }
     format!("{scheme}://{host}")
@@ -39,13 +41,18 @@ fn is_host(text: &str) -> bool {
         Some((name, port)) if !port.ends_with(']') => (name, port),
         _ => (text, ""),
     };
-    let is_bracketed = name.starts_with('[') && name.ends_with(']');
-    let in_name = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || b".-_".contains(&byte)
-            || (is_bracketed && b"[]:%".contains(&byte))
-    };
-    !name.is_empty() && name.bytes().all(in_name) && port.bytes().all(|b| b.is_ascii_digit())
+    // What is no port may be a password that no host follows.
+    let is_port = port.is_empty() || port.parse::<u16>().is_ok();
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_name = !name.is_empty() && name.bytes().all(in_name);
+    is_port && (is_name || is_bracketed_address(name))
+}
+
+fn is_bracketed_address(text: &str) -> bool {
+    let address = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 /// A wrong value, as an error may show it: not what looks like a URL or an address with a password,
@@ -66,9 +73,13 @@ pub(crate) fn value(text: &str) -> String {
     shown
 }
 
-/// Whether it looks like a URL, or an address with a password.
+/// Whether it looks like a URL, or an address with a password: also like a part of one, and percent-encoded,
+/// were it more than once.
 pub(crate) fn is_suspect(text: &str) -> bool {
-    text.contains("://") || text.contains('@')
+    let text = text.to_ascii_lowercase();
+    let begins_as_url = text.split_once(':').is_some_and(|(it, _)| is_scheme(it));
+    let signs = ["//", "@", "%40", "%3a", "%25"];
+    begins_as_url || signs.iter().any(|sign| text.contains(sign))
 }
 
 #[cfg(test)]
@@ -97,6 +108,9 @@ mod tests {
             ("redis://user:can@ary@host", "redis://host"),
             ("redis://host/0?auth=canary@x", "redis://(hidden)"),
             ("redis://user:canary", "redis://(hidden)"),
+            ("redis://user:99887766", "redis://(hidden)"),
+            ("redis://user:@canary/%40host", "redis://(hidden)"),
+            ("redis://[user:canary%40host]", "redis://(hidden)"),
             ("redis://", "redis://(hidden)"),
             ("unix:///run/redis.sock?pass=canary", "unix://(hidden)"),
             ("canary", "(hidden)"),
@@ -114,6 +128,19 @@ mod tests {
         assert_eq!(value("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(value("redis://:canary@host/0"), "redis://host");
         assert_eq!(value("user:canary@host"), "(hidden)");
+        for text in [
+            "redis%3A%2F%2Fuser%3Acanary%40host",
+            "redis%253a%252f%252f:canary",
+            "user%3acanary",
+            "canary%40host",
+            "redis:canary",
+            "rediss:/user:canary",
+            "REDIS:canary",
+            "redis//user:canary",
+        ] {
+            assert_eq!(value(text), "(hidden)", "{text}");
+        }
+        assert_eq!(value("/a%2Fb off; 50%"), "/a%2Fb off; 50%");
         let long = "é".repeat(1000);
         assert_eq!(value(&long).chars().count(), 49);
     }

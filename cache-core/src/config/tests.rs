@@ -410,6 +410,16 @@ fn what_is_hardly_meant_with_redis_is_warned_of() {
     let near = ("CACHE_URL", "redis://:canary@localhost");
     assert_eq!(codes(&[near]), [""; 0]);
     assert_eq!(codes(&[REDIS]), ["W007"]);
+    for near in ["localhost:6380", "127.0.0.2/0", "[::1]:6380"] {
+        let url = format!("redis://:canary@{near}");
+        assert_eq!(codes(&[("CACHE_URL", &url)]), [""; 0], "{near}");
+    }
+    for far in ["localhost.test", "127.test", "[2001:db8::1]"] {
+        let url = format!("redis://:canary@{far}");
+        assert_eq!(codes(&[("CACHE_URL", &url)]), ["W007"], "{far}");
+    }
+    // It goes nowhere.
+    assert_eq!(codes(&[REDIS, ("CACHE_TYPE", "memory")]), ["W003"]);
     assert_eq!(
         codes(&[
             near,

@@ -56,9 +56,9 @@ macro_rules! metrics {
 
 metrics! {
     HITS cache_hits_total Counter Count [route tier]
-        "Requests answered from a fresh entry, of memory or of the remote tier.";
+        "Requests answered from a fresh entry, of memory or of the remote tier; and the call of a typed cache that renews one early.";
     STALE cache_stale_total Counter Count [route reason]
-        "Requests answered from a stale entry.";
+        "Requests answered from a stale entry; and the call of a typed cache that refreshes one and waits for it.";
     MISSES cache_misses_total Counter Count [route reason]
         "Requests that nothing stored answered, or that were given up. Hits, stale, misses and bypasses together are the requests.";
     BYPASSES cache_bypass_total Counter Count [route reason]

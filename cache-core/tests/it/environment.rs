@@ -71,6 +71,22 @@ async fn it_makes_no_difference_when_the_environment_comes_to_the_code() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn it_makes_no_difference_when_a_shared_tier_comes_to_a_cache_that_weighs() {
+    let config = config(&[("CACHE_URL", "redis://127.0.0.1:1")]);
+    let builder = || Cache::<String>::builder("it");
+    for builder in [
+        builder().weigh(String::len).from_config(&config),
+        builder().from_config(&config).weigh(String::len),
+    ] {
+        let cache = builder.build().unwrap();
+        let value = "x".repeat(1000);
+        cache.insert(&1, value).await.unwrap();
+        assert!(cache.stats().bytes > 1000 && cache.remote_stats().is_some());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn disabled_each_call_loads_for_itself_and_nothing_is_kept() {
     let config = config(&[("CACHE_ENABLED", "false")]);

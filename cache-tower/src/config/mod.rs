@@ -42,13 +42,21 @@
 //!
 //! * on axum, for layers on a route or a router's `layer`; there `/users/{id}` is not `/users/me`, if that
 //!   is a route of its own;
-//! * on actix-web, for layers everywhere.
+//! * on actix-web, for layers everywhere; before the routing without regard to guards: of several resources
+//!   that have the path, the first.
 //!
 //! Of nested routers and scopes that is the whole route: `/api/users/{id}`.
 //!
 //! Else it means *the path* that the client sent, decoded: on bare Tower, and for a layer around a whole
 //! axum router, which sees the request before it is routed. There `/users/{id}` is `/users/me` as well,
-//! unless that has a line of its own.
+//! unless that has a line of its own. Upper and lower case differ, and a slash at the end makes another path.
+//!
+//! What a line with `off` or `per_credential` keeps from being shared it keeps so
+//!
+//! * whichever route takes it, where the line is of all that lies somewhere: `/admin/* off` holds for
+//!   `/admin/x` on the route `/{section}/{page}` as well;
+//! * in other spellings of its path, whatever lies behind makes of them: `//admin/x`, `/admin%2Fx`,
+//!   `/x/../admin/x` and `/admin;a=b/x` are under `/admin/*`, though another line takes them as they stand.
 //!
 //! Groups may name the parameters of the line's own route, and those of the matched one.
 //!
@@ -69,6 +77,7 @@ mod table;
 
 pub use table::VARIABLES;
 
+pub(crate) use pattern::Pattern;
 pub(crate) use routes::{Change, Routes, Rule};
 
 use cache_core::{

@@ -161,6 +161,33 @@ impl Pattern {
         rest.is_none().then_some(parameters)
     }
 
+    /// Whether it is of one path alone.
+    pub(crate) fn is_one_path(&self) -> bool {
+        let is_text = |segment: &Segment| matches!(segment, Segment::Text(_));
+        self.segments.iter().all(is_text)
+    }
+
+    /// Whether it is of all that lies somewhere, and the path does.
+    pub(crate) fn is_over(&self, path: &str) -> bool {
+        matches!(self.segments.last(), Some(Segment::Rest(_))) && self.take(path).is_some()
+    }
+
+    /// Whether a path may be of it, as far as its notation is understood.
+    pub(crate) fn may_take(&self, path: &str) -> bool {
+        let mut pieces = path.strip_prefix('/').unwrap_or(path).split('/');
+        for segment in &self.segments {
+            let is_taken = match (segment, pieces.next()) {
+                (Segment::Rest(_), _) => return true,
+                (Segment::Text(text), _) if text.contains(['{', '*']) => return true,
+                (segment, piece) => piece.and_then(|piece| segment.take(piece)).is_some(),
+            };
+            if !is_taken {
+                return false;
+            }
+        }
+        pieces.next().is_none()
+    }
+
     /// The more exact from the left comes first.
     pub(crate) fn by_exactness(&self, other: &Self) -> Ordering {
         self.ranks().cmp(&other.ranks())
@@ -183,6 +210,38 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// What servers are known to take a path for that is not in its plain spelling: with more decoded than
+/// RFC 3986 §6.2.2.2 allows, segments of dots resolved, slashes merged, parameters of segments left out. `None`
+/// where it is plain.
+pub(crate) fn plain_spelling(path: &str) -> Option<String> {
+    let is_odd = path.contains(['%', '\\', ';']) || path.contains("//") || path.contains("/.");
+    if !is_odd {
+        return None;
+    }
+    // Twice, as where a proxy decodes before a service does.
+    let once = decoded(path);
+    let text = decoded(&once);
+    let mut segments = Vec::new();
+    let mut is_open = true;
+    for piece in text.split(['/', '\\']) {
+        let piece = piece.split(';').next().unwrap_or_default();
+        is_open = matches!(piece, "" | "." | "..");
+        match piece {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            piece => segments.push(piece),
+        }
+    }
+    let end = if is_open && !segments.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    Some(format!("/{}{end}", segments.join("/")))
 }
 
 /// `None` for what no segment is.
@@ -316,6 +375,27 @@ mod tests {
         ] {
             let found = pattern(text).covers(&Pattern::of_route(route));
             assert_eq!(found, covers, "{text} of {route}");
+        }
+    }
+
+    #[test]
+    fn a_route_may_take_a_path_unless_it_is_known_that_it_does_not() {
+        for (route, path, may) in [
+            ("/users/{id}", "/users/7", true),
+            (r"/users/{id:\d+}", "/users/%37", true),
+            ("/users/{id}", "/u/7", false),
+            ("/users/{id}", "/users/7/posts", false),
+            ("/users/{id}", "/users", false),
+            ("/files/{tail:.*}", "/files/", true),
+            ("/files/{tail}*", "/files/a/b", true),
+            ("/x/{a}-{b}", "/x/1-2", true),
+            ("/", "/", true),
+        ] {
+            assert_eq!(
+                Pattern::of_route(route).may_take(path),
+                may,
+                "{route} {path}"
+            );
         }
     }
 

@@ -1,7 +1,10 @@
 //! `CACHE_ROUTES`: what an operator says of single routes.
 
-use super::{pattern::Pattern, table};
-use crate::policy::{Policy, Profile, QueryKey};
+use super::{
+    pattern::{Pattern, plain_spelling},
+    table,
+};
+use crate::policy::{Policy, Profile, QueryKey, Template};
 use cache_core::config::{Unit, Warning, form::time};
 use http::{HeaderName, Uri};
 use std::{fmt, sync::Arc, time::Duration};
@@ -67,15 +70,31 @@ impl Routes {
         self.0.get(rule)
     }
 
-    /// The line of a request: of its matched route where that is known, else of its path.
+    /// The line of a request: of its matched route where that is known, else of its path. What a line keeps from
+    /// being shared it keeps so whichever route takes what lies under it, and in other spellings of its path.
     pub(crate) fn find(&self, route: Option<&str>, uri: &Uri) -> Option<usize> {
+        let path = uri.path();
+        let meant = plain_spelling(path).and_then(|path| self.of_path(&path));
+        let restricts = |line: &usize| self.get(*line).is_some_and(Rule::restricts);
+        if let Some(line) = meant.filter(restricts) {
+            return Some(line);
+        }
+        let over = |rule: &Rule| rule.restricts() && rule.route.is_over(path);
+        let lines = [self.line(route, path), self.0.iter().position(over)];
+        // Of the two the more exact.
+        lines.into_iter().flatten().min()
+    }
+
+    fn line(&self, route: Option<&str>, path: &str) -> Option<usize> {
         match route.map(Pattern::of_route) {
             Some(route) => self.0.iter().position(|rule| rule.route.covers(&route)),
-            None => self
-                .0
-                .iter()
-                .position(|rule| rule.route.take(uri.path()).is_some()),
+            None => self.of_path(path),
         }
+    }
+
+    fn of_path(&self, path: &str) -> Option<usize> {
+        let takes = |rule: &Rule| rule.route.take(path).is_some();
+        self.0.iter().position(takes)
     }
 
     /// A warning for routes that look like one user's own.
@@ -134,6 +153,12 @@ impl Rule {
                 .map_err(|why| format!("`{route} {word}`: {why}"))?;
         }
         change.check().map_err(|why| format!("`{route}`: {why}"))?;
+        let mut groups = change.groups.iter();
+        if route.is_one_path() && groups.any(|group| Template::has_parameter(group)) {
+            return Err(format!(
+                "`{route}`: a group names a parameter, and the route has none: nothing would be stored"
+            ));
+        }
         Ok(Self {
             route,
             change,
@@ -148,6 +173,11 @@ impl Rule {
     /// The parameters that its own route finds in a path.
     pub(crate) fn parameters(&self, uri: &Uri) -> Vec<(Box<str>, String)> {
         self.route.take(uri.path()).unwrap_or_default()
+    }
+
+    /// Whether it keeps what it is about from others.
+    fn restricts(&self) -> bool {
+        self.change.off || self.change.per_credential
     }
 
     fn shares(&self) -> bool {
@@ -192,22 +222,24 @@ impl Change {
         match (name, value) {
             ("off", None) => self.off = true,
             ("per_credential", None) => self.per_credential = true,
-            ("ttl", Some(value)) => self.ttl = Some(lifetime(value)?),
+            ("ttl", Some(value)) => once(&mut self.ttl, lifetime(value)?)?,
             ("override_ttl", Some(value)) => {
-                self.ttl = Some(lifetime(value)?);
+                once(&mut self.ttl, lifetime(value)?)?;
                 self.overrides = true;
             }
             ("stale_while_revalidate", Some(value)) => {
-                self.stale_while_revalidate = Some(lifetime(value)?);
+                once(&mut self.stale_while_revalidate, lifetime(value)?)?;
             }
-            ("stale_if_error", Some(value)) => self.stale_if_error = Some(lifetime(value)?),
+            ("stale_if_error", Some(value)) => once(&mut self.stale_if_error, lifetime(value)?)?,
             ("group", Some(value)) if !value.is_empty() => self.groups.push(value.to_owned()),
-            ("query", Some(value)) => self.query = Some(QueryKey::only(names(value)?)),
-            ("ignore_query", Some(value)) => self.query = Some(QueryKey::ignoring(names(value)?)),
+            ("query", Some(value)) => once(&mut self.query, QueryKey::only(names(value)?))?,
+            ("ignore_query", Some(value)) => {
+                once(&mut self.query, QueryKey::ignoring(names(value)?))?;
+            }
             ("vary", Some(value)) => self.vary.extend(table::fields(value)?),
-            ("profile", Some("guarded")) => self.profile = Some(Profile::Guarded),
-            ("profile", Some("standard")) => self.profile = Some(Profile::Standard),
-            ("class", Some(value)) => self.class = Some(value.into()),
+            ("profile", Some("guarded")) => once(&mut self.profile, Profile::Guarded)?,
+            ("profile", Some("standard")) => once(&mut self.profile, Profile::Standard)?,
+            ("class", Some(value)) => once(&mut self.class, value.into())?,
             _ => return Err("there is no such word".to_owned()),
         }
         Ok(())
@@ -221,6 +253,14 @@ impl Change {
         };
         let changed = policy.changed(self.clone());
         changed.validate().map_err(|error| error.to_string())
+    }
+}
+
+/// Which of two would hold nobody could tell by looking.
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("something else is said of it before".to_owned()),
     }
 }
 
@@ -305,6 +345,58 @@ mod tests {
     }
 
     #[test]
+    fn another_spelling_is_no_way_round_a_line_that_keeps_something_apart() {
+        let routes = "/admin/* off; /me/{x} per_credential; /x/* ttl=1h; /* ttl=1m";
+        let of = |path| find(routes, None, path);
+        for path in [
+            "//admin/a",
+            "/admin//a",
+            "/admin%2Fa",
+            "/admin%5ca",
+            "/%61dmin/a",
+            "/%2561dmin/a",
+            "/%2e/admin/a",
+            "/admin/../admin/a",
+            "/x/../admin/a",
+            "/x/%2E%2e%2fadmin/a",
+            "/../admin/a",
+            "/x/..;/admin/a",
+            "/admin;v=1/a",
+            "//admin/",
+            "//admin/.",
+        ] {
+            assert_eq!(of(path).as_deref(), Some("/admin/*"), "{path}");
+        }
+        assert_eq!(of("/me//a").as_deref(), Some("/me/{x}"));
+        for (path, line) in [
+            ("/x/a%2Fb", "/x/*"),
+            ("/admin/../x/a", "/admin/*"),
+            ("//x/a", "/*"),
+            ("/Admin/a", "/*"),
+        ] {
+            assert_eq!(of(path).as_deref(), Some(line), "{path}");
+        }
+        // A framework that knows only the route of the rest may clean the path after this layer.
+        let behind = find(routes, Some("/{*rest}"), "//admin/a");
+        assert_eq!(behind.as_deref(), Some("/admin/*"));
+    }
+
+    #[test]
+    fn what_lies_under_a_line_that_keeps_it_apart_does_so_whichever_route_takes_it() {
+        let routes = "/admin/* off; /admin/open/{x} ttl=1h; /{*rest} ttl=1m; /users/{id} off";
+        for (route, path, line) in [
+            ("/{*path}", "/admin/a", "/admin/*"),
+            ("/{section}/{page}", "/admin/a", "/admin/*"),
+            ("/{section}/{page}", "/other/a", "/{*rest}"),
+            ("/admin/open/{y}", "/admin/open/a", "/admin/open/{x}"),
+            ("/users/me", "/users/me", "/{*rest}"),
+        ] {
+            let found = find(routes, Some(route), path);
+            assert_eq!(found.as_deref(), Some(line), "{route} {path}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_line_is_said_with_its_words() {
         for (text, said) in [
             ("users ttl=1h", "a route begins with `/`"),
@@ -314,6 +406,12 @@ mod tests {
             ("/users of", "`/users of`: there is no such word"),
             ("/users off=1", "there is no such word"),
             ("/users group=user:{id", "group is"),
+            ("/users group=user:{id}", "the route has none"),
+            (
+                "/users query=a ignore_query=b",
+                "`/users ignore_query=b`: something else is said of it before",
+            ),
+            ("/users ttl=1h override_ttl=2h", "is said of it before"),
             ("/users vary=a:b", "`a:b` is no name of a field"),
             ("/users query=", "a name is missing"),
             ("/users class=a/b", "class is `a/b`"),
@@ -339,7 +437,8 @@ mod tests {
             if let (Ok(routes), Ok(uri)) = (Routes::parse(&text), path.parse::<Uri>()) {
                 let again = Routes::parse(&routes.to_string());
                 proptest::prop_assert_eq!(again.as_ref(), Ok(&routes));
-                let by_path = routes.find(None, &uri);
+                let by_path = routes.line(None, uri.path());
+                let _ = routes.find(None, &uri);
                 for (n, rule) in routes.0.iter().enumerate() {
                     // The first line that takes the path is the one that is found.
                     let takes = rule.route.take(uri.path()).is_some();

@@ -221,6 +221,22 @@ async fn a_group_of_a_line_takes_the_parameters_of_its_own_route() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_line_puts_off_is_off_in_every_spelling_of_its_path() {
+    let vars = [("CACHE_ROUTES", "/admin/* off; /* ttl=1h")];
+    let site = Site::new(&vars, Policy::from_headers());
+    for path in [
+        "/admin/x",
+        "//admin/x",
+        "/admin%2Fx",
+        "/x/../admin/x",
+        "/x%2f..%2fadmin/x",
+    ] {
+        assert!(!site.keeps(path).await, "{path}");
+    }
+    assert!(site.keeps("/x%2Fadmin/x").await && site.keeps("//x").await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_line_keeps_the_groups_of_the_code() {
     let vars = [("CACHE_ROUTES", "/users/{id} ttl=1h group=more")];
     for group in ["more", "all"] {
