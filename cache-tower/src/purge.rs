@@ -1,6 +1,6 @@
 //! Removing what is stored, on purpose.
 
-use crate::{cache::NAMES, engine::Shared, http::key::uri_key, policy::KeyPolicy};
+use crate::{engine::Shared, http::key::uri_key, policy::KeyPolicy};
 use cache_core::{Error, observe::Source};
 use http::{HeaderMap, HeaderValue, Uri, header, uri};
 use std::{fmt, sync::Arc};
@@ -54,7 +54,8 @@ impl Purger {
     /// Removes all responses.
     pub async fn all(&self) {
         self.0.store.invalidated(Source::Purge);
-        self.0.store.invalidate_all_shared(NAMES).await;
+        let Shared { store, names, .. } = &*self.0;
+        store.invalidate_all_shared(names).await;
     }
 }
 

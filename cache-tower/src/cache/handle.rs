@@ -173,18 +173,24 @@ impl<S, R> Layer<S> for HttpCache<R> {
     }
 }
 
-/// What the names of responses in a remote tier begin with.
-pub(crate) const NAMES: &[u8] = b"http:";
+/// What tells the responses and groups of a cache of this name, in a remote tier, from those of caches of
+/// other names, and of typed caches: what these write before their first `:` has no `%` before a letter.
+fn scope(name: &str) -> String {
+    format!("http%{}", name.replace('%', "%25").replace(':', "%3A"))
+}
 
 /// Keys hold URLs, and are long: a digest stands for them, and the key itself is compared.
-fn write_name(key: &[u8], name: &mut Vec<u8>) {
+fn write_name(scope: &[u8], key: &[u8], name: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or_default();
-    name.extend_from_slice(NAMES);
+    name.extend_from_slice(scope);
     for byte in Sha256::digest(key).iter().take(16) {
         name.extend([digit(byte >> 4), digit(byte & 15)]);
     }
 }
+
+/// Beside a body: fields at their largest, with what a map spends on them.
+const HEAD: u64 = 128 * 1024;
 
 /// Builds an [`HttpCache`].
 #[must_use = "a builder does nothing until `build`"]
@@ -193,7 +199,7 @@ pub struct HttpCacheBuilder<R> {
     name: String,
     sends_status: bool,
     scheme: String,
-    max_body: u64,
+    max_body: Option<u64>,
     targets: Vec<HeaderName>,
     heeds_cache_groups: bool,
     config: Option<Config>,
@@ -203,15 +209,11 @@ pub struct HttpCacheBuilder<R> {
 impl<R: Framework> HttpCacheBuilder<R> {
     fn new() -> Self {
         Self {
-            store: StoreBuilder::new()
-                .name("cache-tower")
-                .schema(SCHEMA)
-                .group_scope("http")
-                .remote_names(write_name),
+            store: StoreBuilder::new().name("cache-tower").schema(SCHEMA),
             name: "cache-tower".to_owned(),
             sends_status: true,
             scheme: "http".to_owned(),
-            max_body: 1024 * 1024,
+            max_body: None,
             targets: Vec::new(),
             heeds_cache_groups: true,
             config: None,
@@ -226,9 +228,9 @@ impl<R: Framework> HttpCacheBuilder<R> {
     }
 
     /// The largest body that is kept, in bytes; a larger one is passed on as it comes. It must fit,
-    /// with its fields, into a quarter of the capacity. Default: 1 MiB.
+    /// with its fields, into a quarter of the capacity. Default: 1 MiB, or as much as fits.
     pub fn max_body(mut self, bytes: u64) -> Self {
-        self.max_body = bytes;
+        self.max_body = Some(bytes);
         self
     }
 
@@ -247,7 +249,8 @@ impl<R: Framework> HttpCacheBuilder<R> {
     }
 
     /// The name of this cache in the Cache-Status field (RFC 9211), in metrics and spans; an RFC 9651 token.
-    /// Default: `cache-tower`.
+    /// In a [remote tier](Self::remote) caches of different names have nothing in common. Default:
+    /// `cache-tower`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.store = self.store.name(name.as_str());
@@ -277,8 +280,8 @@ impl<R: Framework> HttpCacheBuilder<R> {
     }
 
     /// The tier that this cache shares with those of other processes: responses, loads, invalidations.
-    /// Layers share what they store where their policies are equal and their depth is the same. Default:
-    /// none.
+    /// Layers share what they store where their policies are equal, their depth is the same, and so is the
+    /// [name](Self::name) of their caches. Default: none.
     ///
     /// A [`redis://` URL](cache_core::remote::from_url) names one, with the feature `redis`. Where it is
     /// away, everything is as without one.
@@ -348,7 +351,7 @@ impl<R: Framework> HttpCacheBuilder<R> {
     /// Takes from the environment what is not the store's.
     fn configured(mut self) -> Self {
         if let Some(config) = &self.config {
-            self.max_body = config.max_body().unwrap_or(self.max_body);
+            self.max_body = config.max_body().or(self.max_body);
             self.sends_status = config.sends_status().unwrap_or(self.sends_status);
             if let Some(fields) = config.targeted() {
                 self.targets = fields.to_vec();
@@ -364,12 +367,21 @@ impl<R: Framework> HttpCacheBuilder<R> {
         self.configured().make()
     }
 
-    fn make(self) -> Result<HttpCache<R>, Error> {
-        /// Beside the body: fields at their largest, with what a map spends on them.
-        const HEAD: u64 = 128 * 1024;
-        if self.max_body == 0 {
-            return Err(Error::config("max_body is 0; accepted is 1 or more"));
+    /// The largest body, and the largest entry: with what a response has beside its body.
+    fn sizes(&self) -> Result<(u64, u64), Error> {
+        const USUAL: u64 = 1024 * 1024;
+        match self.max_body {
+            Some(0) => Err(Error::config("max_body is 0; accepted is 1 or more")),
+            Some(body) => Ok((body, body.saturating_add(HEAD))),
+            None => {
+                let entry = (USUAL + HEAD).min(self.store.most_per_entry());
+                Ok((entry.saturating_sub(HEAD).max(entry / 2), entry))
+            }
         }
+    }
+
+    fn make(self) -> Result<HttpCache<R>, Error> {
+        let (max_body, max_entry) = self.sizes()?;
         let scheme = match self.scheme.as_str() {
             "http" => "http",
             "https" => "https",
@@ -383,10 +395,15 @@ impl<R: Framework> HttpCacheBuilder<R> {
         let status = CacheStatus::new(&name).ok_or_else(|| {
             Error::config(format!("name is `{name}`; accepted is a token: letters, digits and !#$%&'*+-.^_`|~:/, beginning with a letter"))
         })?;
+        let scope = scope(&name);
+        let names: Arc<[u8]> = format!("{scope}:").into_bytes().into();
+        let prefix = Arc::clone(&names);
         let shared = Arc::new(Shared {
             store: self
                 .store
-                .max_entry(self.max_body.saturating_add(HEAD))
+                .group_scope(scope)
+                .remote_names(move |key, name| write_name(&prefix, key, name))
+                .max_entry(max_entry)
                 .build()
                 .map_err(|error| {
                     Error::config(format!(
@@ -394,8 +411,9 @@ impl<R: Framework> HttpCacheBuilder<R> {
                     ))
                 })?,
             status: self.sends_status.then_some(status),
+            names,
             scheme,
-            max_body: self.max_body,
+            max_body,
             targets: self.targets.into(),
             heeds_cache_groups: self.heeds_cache_groups,
             alone: Default::default(),

@@ -6,7 +6,6 @@ mod layer;
 mod service;
 
 pub use future::ResponseFuture;
-pub(crate) use handle::NAMES;
 pub use handle::{HttpCache, HttpCacheBuilder};
 pub use layer::CacheLayer;
 pub use service::CacheService;

@@ -74,6 +74,8 @@ const UNSHARED_BY_REQUEST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Store<Stored>,
+    /// What the names of its responses in a remote tier begin with.
+    pub(crate) names: std::sync::Arc<[u8]>,
     pub(crate) status: Option<CacheStatus>,
     /// The scheme of requests whose URI names none.
     pub(crate) scheme: &'static str,

@@ -33,6 +33,18 @@ where
     Node { cache, app, link }
 }
 
+/// A cache of this name and its own handler, with a group, on a link.
+fn named(link: &Fake, name: &str) -> (HttpCache, App) {
+    let remote: Arc<dyn Remote> = Arc::new(link.clone());
+    let cache = HttpCache::builder().name(name).remote(remote);
+    let cache = cache.build().unwrap();
+    let name = name.to_owned();
+    let handler = move |_| std::future::ready(Response::new(TestBody::full(name.clone())));
+    let app = around(&cache, Policy::ttl(minutes(5)).group("all"), handler);
+    link.beat();
+    (cache, app)
+}
+
 fn fleet<F, Fut>(count: usize, policy: &Policy, handler: F) -> Vec<Node>
 where
     F: Fn(crate::support::Req) -> Fut + Clone + Send + Sync + 'static,
@@ -85,6 +97,27 @@ async fn what_one_process_stored_is_a_hit_in_another() {
     let again = fetch(&nodes[1].app, "/a").await;
     assert_eq!((calls.count(), again.body), (1, made.body));
     nodes.iter().for_each(|node| check(&node.cache));
+}
+
+#[tokio::test(start_paused = true)]
+async fn caches_of_different_names_have_nothing_in_common() {
+    let link = Fake::new();
+    // Also where one name begins as the other does.
+    let nodes = ["public", "public:open", "internal"].map(|name| named(&link.another(), name));
+    for (name, (_, app)) in ["public", "public:open", "internal"].iter().zip(&nodes) {
+        assert_eq!(fetch(app, "/a").await.body, *name);
+    }
+    let [(public, _), (_, open), (internal, _)] = &nodes;
+    public.purger().all().await;
+    internal.purger().group("all").await;
+    let again = named(&link.another(), "public:open").1;
+    for app in [open, &again] {
+        assert!(fetch(app, "/a").await.status_field().contains(";hit;"));
+    }
+    for name in ["public", "internal"] {
+        let found = fetch(&named(&link.another(), name).1, "/a").await;
+        assert!(found.status_field().contains(";fwd="), "{name} was purged");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -414,7 +447,9 @@ async fn credentials_are_in_the_remote_tier_as_digests_only() {
     for key in keys {
         let bytes = nodes[0].link.read_raw(&key).unwrap();
         assert!(!bytes.windows(7).any(|part| part == b"canary-"));
-        assert_eq!(key.len(), "http:".len() + 32, "the name has a fixed length");
+        let prefix = "http%cache-tower:";
+        assert!(key.starts_with(prefix.as_bytes()), "{key:?}");
+        assert_eq!(key.len(), prefix.len() + 32, "the name has a fixed length");
     }
 }
 
