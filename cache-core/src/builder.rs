@@ -156,6 +156,12 @@ impl StoreBuilder {
         self
     }
 
+    /// The most that [`max_entry`](Self::max_entry) may be: a quarter of the capacity, as the environment has it.
+    pub fn most_per_entry(&self) -> u64 {
+        let config = self.config.as_ref().and_then(Config::capacity);
+        config.unwrap_or(self.capacity) / 4
+    }
+
     /// Builds the store.
     ///
     /// # Errors
@@ -196,7 +202,7 @@ impl StoreBuilder {
                 "capacity is {found} bytes; accepted is {LEAST} or more"
             )));
         }
-        let most = self.capacity / 4;
+        let most = self.most_per_entry();
         let largest = self.max_entry.unwrap_or_else(|| most.min(1024 * 1024));
         if largest == 0 || largest > most {
             return Err(Error::config(format!(

@@ -134,9 +134,14 @@ impl Config {
             _ => None,
         };
         let routes = text(&ROUTES).map_or_else(|| Ok(Routes::default()), Routes::parse);
+        let routes = routes.map_err(Error::config)?;
+        for class in routes.classes() {
+            // From here on it is named.
+            let _ = core.ttl(class);
+        }
         let targeted = text(&TARGETED_FIELDS).map(table::fields).transpose();
         Ok(Self {
-            routes: Arc::new(routes.map_err(Error::config)?),
+            routes: Arc::new(routes),
             targeted: targeted.map_err(Error::config)?.map(Into::into),
             core,
         })
@@ -155,7 +160,7 @@ impl Config {
     }
 
     fn warnings_of_http(&self) -> Vec<Warning> {
-        let mut warnings: Vec<Warning> = self.routes.private().into_iter().collect();
+        let mut warnings: Vec<Warning> = self.routes.private(&self.core).into_iter().collect();
         if self.profile() == Some(Profile::Standard) {
             warnings.push(Warning::new(
                 "W102",

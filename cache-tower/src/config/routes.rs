@@ -70,6 +70,12 @@ impl Routes {
         self.0.get(rule)
     }
 
+    /// The classes that lines name.
+    pub(super) fn classes(&self) -> impl Iterator<Item = &str> {
+        let rules = self.0.iter();
+        rules.filter_map(|rule| rule.change.class.as_deref())
+    }
+
     /// The line of a request: of its matched route where that is known, else of its path. What a line keeps from
     /// being shared it keeps so whichever route takes what lies under it, and in other spellings of its path.
     pub(crate) fn find(&self, route: Option<&str>, uri: &Uri) -> Option<usize> {
@@ -98,11 +104,11 @@ impl Routes {
     }
 
     /// A warning for routes that look like one user's own.
-    pub(super) fn private(&self) -> Option<Warning> {
+    pub(super) fn private(&self, config: &cache_core::Config) -> Option<Warning> {
         let named = self
             .0
             .iter()
-            .filter(|rule| rule.looks_private() && rule.shares());
+            .filter(|rule| rule.looks_private() && rule.shares(config));
         warning("W101", named, |routes| {
             format!(
                 "CACHE_ROUTES gives a shared lifetime to what looks like one user's own: {routes}; per_credential keeps users apart"
@@ -180,9 +186,10 @@ impl Rule {
         self.change.off || self.change.per_credential
     }
 
-    fn shares(&self) -> bool {
-        let lives = self.change.ttl.is_some_and(|ttl| !ttl.is_zero());
-        lives && !self.change.off && !self.change.per_credential
+    fn shares(&self, config: &cache_core::Config) -> bool {
+        let of_class = self.change.class.as_deref();
+        let ttl = self.change.ttl.or_else(|| config.ttl(of_class?));
+        ttl.is_some_and(|ttl| !ttl.is_zero()) && !self.restricts()
     }
 
     fn looks_private(&self) -> bool {
@@ -247,6 +254,13 @@ impl Change {
 
     /// By what it makes of a policy that is possible.
     fn check(&self) -> Result<(), String> {
+        let off = Self {
+            off: true,
+            ..Self::default()
+        };
+        if self.off && *self != off {
+            return Err("with `off` nothing else is of use".to_owned());
+        }
         let policy = match &self.class {
             Some(class) => Policy::from_headers().class(Arc::clone(class)),
             None => Policy::from_headers(),
@@ -405,6 +419,8 @@ mod tests {
             ("/users ttl", "`/users ttl`: there is no such word"),
             ("/users of", "`/users of`: there is no such word"),
             ("/users off=1", "there is no such word"),
+            ("/users off ttl=1h", "`/users`: with `off` nothing else"),
+            ("/users group=g off", "`/users`: with `off` nothing else"),
             ("/users group=user:{id", "group is"),
             ("/users group=user:{id}", "the route has none"),
             (

@@ -10,7 +10,7 @@ pub(super) const MAX_BODY: Variable = Variable {
         least: 1,
         most: 1 << 40,
     },
-    default: "1MiB",
+    default: "1MiB, or as much as fits",
     example: "4MiB",
     about: "The largest body that is kept. With its fields it must fit into a quarter of `CACHE_MEMORY_SIZE`.",
 };

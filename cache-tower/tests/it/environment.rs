@@ -40,7 +40,11 @@ impl Site {
     fn with(
         vars: Vars<'_>,
         policy: Policy,
-        change: fn(http::Response<TestBody>) -> http::Response<TestBody>,
+        change: impl Fn(http::Response<TestBody>) -> http::Response<TestBody>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         let cache = HttpCache::from_config(&configured(vars)).unwrap();
         let calls = Calls::default();
@@ -48,7 +52,8 @@ impl Site {
         let service = tower::service_fn(move |_: crate::support::Req| {
             let number = counted.note() + 1;
             let response = http::Response::new(TestBody::full(number.to_string()));
-            async move { Ok::<_, Infallible>(change(response)) }
+            let response = change(response);
+            async move { Ok::<_, Infallible>(response) }
         });
         let app = BoxCloneSyncService::new(cache.policy(policy).layer(service));
         Self { cache, app, calls }
@@ -431,6 +436,32 @@ fn sizes_that_have_no_place_in_each_other_are_named() {
     );
 }
 
+/// A body that fits is kept, and one that is larger than could be is passed on.
+#[tokio::test]
+async fn in_a_small_memory_the_largest_body_is_what_fits() {
+    for (memory, kept, passed) in [
+        ("64MiB", 1 << 20, (1 << 20) + 1),
+        ("4MiB", 800 << 10, 1 << 20),
+        ("256KiB", 20 << 10, 64 << 10),
+    ] {
+        let calls = async |length: usize| {
+            let long = move |response: http::Response<TestBody>| {
+                response.map(|_| TestBody::full("x".repeat(length)))
+            };
+            let site = Site::with(
+                &[("CACHE_MEMORY_SIZE", memory)],
+                Policy::ttl(hours(1)),
+                long,
+            );
+            for _ in 0..2 {
+                assert_eq!(site.body("/").await.len(), length);
+            }
+            site.calls.count()
+        };
+        assert_eq!((calls(kept).await, calls(passed).await), (1, 2), "{memory}");
+    }
+}
+
 #[test]
 fn what_is_wrong_with_http_and_with_the_rest_is_in_one_error() {
     let error = refused(&[
@@ -491,6 +522,11 @@ fn routes_are_warned_of() {
     ] {
         assert_eq!(codes(&[vars]), Vec::from_iter(expected), "{vars:?}");
     }
+    let of_class = |ttl| {
+        let routes = ("CACHE_ROUTES", "/me class=session");
+        codes(&[routes, ("CACHE_TTL_SESSION", ttl)])
+    };
+    assert_eq!((of_class("1h"), of_class("0")), (vec!["W101"], vec![]));
     let text = configured(&[("CACHE_ROUTES", "/me ttl=1h")]).to_string();
     assert!(text.contains("\nW101: ") && text.contains("/me"), "{text}");
     // Each is explained where its code leads.
