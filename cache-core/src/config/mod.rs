@@ -84,6 +84,7 @@ mod tests;
 mod warning;
 
 pub use form::{Form, Unit, Value};
+pub use redact::value as redacted;
 pub use table::{OF_HTTP, VARIABLES, Variable, markdown};
 pub use warning::Warning;
 

@@ -56,8 +56,9 @@ fn is_bracketed_address(text: &str) -> bool {
 }
 
 /// A wrong value, as an error may show it: not what looks like a URL or an address with a password,
-/// nothing that is not printed plainly, and no more than says what it was.
-pub(crate) fn value(text: &str) -> String {
+/// nothing that is not printed plainly, and no more than says what it was. For the variables of a service
+/// that reads some of its own, where the URL of a server may land by mistake.
+pub fn value(text: &str) -> String {
     const MOST: usize = 48;
     if is_suspect(text) {
         return url(text);

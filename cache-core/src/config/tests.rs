@@ -259,6 +259,12 @@ fn all_that_is_wrong_is_in_one_error_with_what_was_meant() {
 }
 
 #[test]
+fn a_word_that_is_like_another_may_be_the_name_of_a_class() {
+    let config = Config::from_vars([("CACHE_TTL_FAULT", "1m")]).unwrap();
+    assert_eq!(config.ttl("fault"), Some(Duration::from_secs(60)));
+}
+
+#[test]
 fn a_name_that_is_not_known_is_refused_and_its_value_not_shown() {
     for (name, meant) in [
         ("CACHE_URI", Some("CACHE_URL")),
