@@ -33,6 +33,8 @@ fn no_secret_is_printed() {
         vec![("CACHE_TYPE", "redis"), ("REDIS_URL", &url)],
         // Where it does not start, either.
         vec![("CACHE_URL", &url), ("CACHE_TYPE", &url)],
+        vec![("LISTEN", &url)],
+        vec![("RUST_LOG", &url)],
         vec![("CACHE_URL", SECRET)],
     ] {
         let mut output = run(&["--print-config"], &vars);

@@ -22,6 +22,7 @@ mod shop;
 mod stage;
 mod telemetry;
 
+use cache_axum::Config;
 use lifecycle::Ended;
 use metrics_exporter_prometheus::PrometheusHandle;
 use service::Caches;
@@ -79,10 +80,27 @@ async fn run(settings: Settings) -> Result<(), Problem> {
     let recorder = telemetry::record().map_err(Problem::Running)?;
     let app = app.merge(operations::routes(&caches, &recorder));
     let outcome = match settings.verb {
-        Verb::Once => demonstration::run(app, caches, shop, recorder).await,
+        Verb::Once => demonstration::run(app, caches, shop, recorder)
+            .await
+            .map_err(|why| relying(&settings.config, why)),
         _ => serve(settings.listen, app, &caches, &recorder).await,
     };
     outcome.map_err(Problem::Running)
+}
+
+/// What did not hold, and what may be why: the demonstration shows a cache as it is by default.
+fn relying(config: &Config, why: String) -> String {
+    let set = config.rows().into_iter().filter(|row| row.is_set);
+    let set: Vec<String> = set
+        .map(|row| format!("{}={}", row.name, row.value))
+        .collect();
+    match set.is_empty() {
+        true => why,
+        false => format!(
+            "{why}\nWhat is shown relies on the defaults, and these are set: {}",
+            set.join(", ")
+        ),
+    }
 }
 
 async fn serve(

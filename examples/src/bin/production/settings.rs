@@ -1,6 +1,6 @@
 //! What the command line and the environment say. What is wrong is told at once, all of it.
 
-use cache_axum::Config;
+use cache_axum::{Config, typed::config::redacted};
 use examples::options::unreadable;
 use std::{env, net::SocketAddr, path::Path};
 use tracing_subscriber::EnvFilter;
@@ -125,8 +125,9 @@ fn read_listen(option: Option<String>) -> Result<SocketAddr, String> {
     let text = text.unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     text.parse().map_err(|_| {
         format!(
-            "{name} is `{text}`; accepted is an address and a port; for example {name}=0.0.0.0:3000 (port 0 \
-             takes any free one)"
+            "{name} is `{}`; accepted is an address and a port; for example {name}=0.0.0.0:3000 (port 0 \
+             takes any free one)",
+            redacted(&text)
         )
     })
 }
@@ -138,7 +139,10 @@ fn read_filter(verb: Verb) -> Result<EnvFilter, String> {
     };
     let text = variable(FILTER)?.unwrap_or_else(|| default.to_owned());
     EnvFilter::try_new(&text).map_err(|_| {
-        format!("{FILTER} is `{text}`; accepted are levels, also of targets; for example {FILTER}=warn,cache_core=debug")
+        format!(
+            "{FILTER} is `{}`; accepted are levels, also of targets; for example {FILTER}=warn,cache_core=debug",
+            redacted(&text)
+        )
     })
 }
 
