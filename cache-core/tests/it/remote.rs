@@ -1105,3 +1105,19 @@ async fn a_large_value_that_is_invalidated_on_its_way_is_dropped_from_memory() {
     assert_eq!(link.read_raw(b"it:1"), None);
     assert_eq!(cache.stats().remote_refused, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_stored_answers_no_load_once_it_is_out_of_date() {
+    let [a, b] = processes(&Policy::ttl(seconds(1)).stale_if_error(minutes(1)));
+    // It keeps in memory what the other replaces.
+    a.link.set_mute(true);
+    let loads = Loads::default();
+    for process in [&a, &b] {
+        let load = || async { Ok::<_, Down>(loads.begin()) };
+        process.cache.get_or_load(&1, load).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+    let load = || async { Ok::<_, Down>(loads.begin()) };
+    let value = a.cache.get_or_load(&1, load).await.unwrap();
+    assert_eq!((*value, value.is_stale()), (3, false));
+}
