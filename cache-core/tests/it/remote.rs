@@ -1121,3 +1121,53 @@ async fn what_another_stored_answers_no_load_once_it_is_out_of_date() {
     let value = a.cache.get_or_load(&1, load).await.unwrap();
     assert_eq!((*value, value.is_stale()), (3, false));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_while_many_invalidations_are_confirmed() {
+    let [a] = processes(&policy());
+    let loads = Loads::default();
+    let (cache, loading) = (a.cache.clone(), loads.clone());
+    let load = tokio::spawn(async move {
+        let slowly = || async move {
+            let number = loading.begin();
+            tokio::time::sleep(seconds(10)).await;
+            Ok::<_, Down>(number)
+        };
+        cache.get_or_load(&0, slowly).await.map(|value| *value)
+    });
+    yields(10).await;
+    assert_eq!(a.link.leases(), 1);
+    a.link.set_latency(Duration::from_millis(100));
+    for key in 1..=60_u64 {
+        a.cache.invalidate(&key).await;
+    }
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(a.link.leases(), 1);
+    }
+    assert_eq!(load.await.unwrap().unwrap(), 1);
+}
+
+/// G16: also while the lease of a load that was cancelled cannot be given back.
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_on_for_a_store_that_is_away() {
+    let [a] = processes(&policy());
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = alive();
+    let cache = a.cache.clone();
+    let load = tokio::spawn(async move {
+        let _ = cache.get_or_load(&1, || slowly(Loads::default())).await;
+    });
+    yields(10).await;
+    assert_eq!(a.link.leases(), 1);
+    a.link.set_down(true);
+    load.abort();
+    let _ = load.await;
+    drop(a.cache);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(alive(), before);
+}
