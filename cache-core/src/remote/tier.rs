@@ -21,6 +21,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -396,9 +397,10 @@ impl Tier {
                 lasting: self.settings.lease,
             };
             let unheard = Unheard::new(self, &name, token);
+            let is_asked = !budget.left().is_zero();
             let leased = budget.spend(|limit| self.remote.lease(ask, limit)).await;
             // Only of one that came too late is it not known whether it was granted.
-            if !matches!(leased, Err(Failure::Late)) {
+            if !is_asked || !matches!(leased, Err(Failure::Late)) {
                 unheard.forget();
             }
             match self.counted(leased) {
@@ -464,7 +466,8 @@ impl Tier {
                     if is_held && unheard + 1 < UNHEARD && self.remote.health().is_up() =>
                 {
                     unheard += 1;
-                    (FIRST_POLL, self.jittered(FIRST_POLL))
+                    // The silence was a pause.
+                    (FIRST_POLL, Duration::ZERO)
                 }
                 settled => return settled,
             };
@@ -504,6 +507,7 @@ impl Tier {
     ) -> Result<(), Failure> {
         let born = self.remote.now().ok_or(Failure::Away)?;
         let mut names = Vec::with_capacity(entries.len());
+        let (mut groups, mut longest) = (BTreeSet::new(), Duration::ZERO);
         for (key, nonce, new) in entries {
             let name = self.name(key).ok_or(Failure::TooLarge)?;
             let envelope = Envelope {
@@ -516,19 +520,16 @@ impl Tier {
                 body: new.body,
             };
             let lasting = envelope.lasting();
-            let groups: Vec<String> = envelope
-                .groups
-                .iter()
-                .map(|group| self.scoped(group))
-                .collect();
-            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-            if !groups.is_empty() {
-                let kept = lasting.saturating_mul(2);
-                let joined = |limit| self.remote.join_groups(&groups, born, kept, limit);
-                budget.spend(joined).await?;
-            }
+            groups.extend(envelope.groups.iter().map(|group| self.scoped(group)));
+            longest = longest.max(lasting);
             let bytes = self.seal(&envelope, key)?.bytes;
             names.push((name, Value { bytes, lasting }));
+        }
+        if !groups.is_empty() {
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            let kept = longest.saturating_mul(2);
+            let joined = |limit| self.remote.join_groups(&groups, born, kept, limit);
+            budget.spend(joined).await?;
         }
         let values: Vec<(&[u8], Value)> = names
             .iter()
@@ -682,7 +683,8 @@ impl Tier {
             }
         };
         let age = at.since(envelope.stored);
-        if age >= envelope.lasting() || self.covers_entry(&envelope) {
+        let is_ahead = envelope.stored.since(at) > AHEAD;
+        if is_ahead || age >= envelope.lasting() || self.covers_entry(&envelope) {
             return None;
         }
         if !self.are_current(&envelope, tick, budget).await {
@@ -761,6 +763,10 @@ pub(crate) const HEARD: Duration = Duration::from_millis(100);
 
 /// After so many questions in a row without an answer who waits loads by itself.
 const UNHEARD: u32 = 3;
+
+/// What was stored later than now by more than this was stored by a clock that was set back since: its age
+/// is not known, and the server keeps it longer too. Less is how late this process may hear of the time.
+const AHEAD: Duration = Duration::from_secs(5);
 
 fn named(removal: &Removal) -> Option<&[u8]> {
     match removal {

@@ -1123,6 +1123,28 @@ async fn what_another_stored_answers_no_load_once_it_is_out_of_date() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_values_of_a_group_are_inserted_in_two_round_trips() {
+    let [a] = processes(&policy().group("g"));
+    let before = a.link.served();
+    a.cache
+        .insert_many((0..100_u64).map(|key| (key, key)))
+        .await
+        .unwrap();
+    assert_eq!(a.link.served() - before, 2);
+    assert_eq!(a.link.keys().len(), 100);
+}
+
+/// Of what was never asked for nothing can have been granted.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_not_asked_for_is_not_given_back() {
+    let [a] = processes(&policy());
+    a.link.set_latency(seconds(1));
+    let load = || async { Ok::<_, Down>(1) };
+    assert_eq!(*a.cache.get_or_load(&1, load).await.unwrap(), 1);
+    assert_eq!(a.cache.remote_stats().unwrap().pending, (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_while_many_invalidations_are_confirmed() {
     let [a] = processes(&policy());
     let loads = Loads::default();
@@ -1170,4 +1192,21 @@ async fn nothing_runs_on_for_a_store_that_is_away() {
     drop(a.cache);
     tokio::time::sleep(seconds(1)).await;
     assert_eq!(alive(), before);
+}
+
+/// Its age is not known then, and the server keeps it longer too.
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_before_the_clock_of_the_server_was_set_back_is_not_used() {
+    let before = process(Fake::new(), policy());
+    tokio::time::sleep(seconds(3600)).await;
+    before.cache.insert(&1, 1).await.unwrap();
+    let key = before.link.keys().remove(0);
+    let bytes = before.link.read_raw(&key).unwrap();
+    // The clock of a new one begins anew.
+    let after = process(Fake::new(), policy());
+    after.link.write_raw(&key, bytes);
+    assert!(after.cache.get(&1).await.is_none());
+    after.cache.insert(&1, 2).await.unwrap();
+    tokio::time::sleep(seconds(299)).await;
+    assert_eq!(*after.cache.get(&1).await.unwrap(), 2);
 }
