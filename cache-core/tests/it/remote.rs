@@ -1210,3 +1210,24 @@ async fn what_was_stored_before_the_clock_of_the_server_was_set_back_is_not_used
     tokio::time::sleep(seconds(299)).await;
     assert_eq!(*after.cache.get(&1).await.unwrap(), 2);
 }
+
+/// Also where the versions of groups are not remembered, because nobody tells of them.
+#[tokio::test(start_paused = true)]
+async fn many_values_of_a_group_are_found_in_two_round_trips() {
+    let [a, b] = processes(&policy().group("g"));
+    let keys: Vec<u64> = (0..100).collect();
+    a.cache
+        .insert_many(keys.iter().map(|key| (*key, *key)))
+        .await
+        .unwrap();
+    b.link.set_mute(true);
+    b.link.reconnect();
+    let before = b.link.served();
+    let found = b.cache.get_many(&keys).await;
+    assert_eq!(found.iter().flatten().count(), 100);
+    assert_eq!(b.link.served() - before, 2);
+    a.cache.invalidate_group("g").await;
+    tokio::time::sleep(seconds(4)).await;
+    let found = b.cache.get_many(&keys).await;
+    assert_eq!(found.iter().flatten().count(), 0);
+}
