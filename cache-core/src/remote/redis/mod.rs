@@ -35,7 +35,8 @@
 //! The user needs `GET`, `STRLEN`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`,
 //! `EVAL` and `EVALSHA` (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING` and
 //! `CLIENT SETNAME`; in a cluster also `CLUSTER SLOTS`, `CLUSTER NODES` and `ASKING`. Connections are set up
-//! with `HELLO` and checked with `PING` and `UNWATCH`. What is missing shows in [`Health::degraded`]; the
+//! with `HELLO` and checked with `PING` and `UNWATCH`. Since version 7 a user also needs the channel that the
+//! prefix names, as `&cache:%wake`. What is missing shows in [`Health::degraded`]; the
 //! rest works. Nothing but keys of the prefix and their leases is touched; neither `KEYS` nor
 //! `FLUSHDB` is ever used. A cluster should have `cluster-require-full-coverage no`: otherwise its nodes refuse
 //! everything while one of them is not replaced.
