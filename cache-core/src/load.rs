@@ -58,6 +58,10 @@ struct Sharing<V> {
 /// loads by itself.
 const REJOINS: usize = 3;
 
+/// So often a leader finds something that is out of date where it asked for a lease. Then it loads by
+/// itself.
+const ROUNDS: usize = 4;
+
 impl<V: Send + Sync + 'static> Cache<V> {
     /// The entry of `key`, loaded in the caller's task if need be.
     pub(crate) async fn entry_or_load<F, Fut, E>(&self, key: Key, load: F) -> Loaded<V>
@@ -435,9 +439,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
         patience: Instant,
         trail: &Trail,
     ) -> Consulted<V> {
-        let key = lead.key().key.clone();
+        let (key, came) = (lead.key().key.clone(), timer::now());
         let mut budget = self.store.budget();
-        let (stale, seen) = match stale {
+        let (mut stale, mut seen) = match stale {
             Some(entry) => {
                 let nonce = entry.proof().nonce();
                 (Some(entry), Some(nonce).filter(|nonce| *nonce != 0))
@@ -450,50 +454,68 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 found => found,
             },
         };
-        let work_limit = self.policy.work_limit();
-        // Who has something to use does not wait for another process.
-        let usable = stale.clone().filter(|entry| self.may_be_used(entry));
-        let waiting = match usable {
-            Some(_) => Duration::ZERO,
-            None => patience.saturating_duration_since(timer::now()),
-        };
-        let (key_bytes, failures) = (key.as_bytes(), self.failures());
-        let leasing = self
-            .store
-            .lease_or_wait(key_bytes, seen, failures, waiting, work_limit, &mut budget)
-            .await;
-        let load = |lease| {
-            Consulted::Load(Sharing {
-                lease,
-                budget,
-                stale,
-            })
-        };
-        match leasing {
-            Leasing::Found(held) => match self.take_in(lead.ticket(), &key, &held) {
-                Some(entry) => {
+        let failures = self.failures();
+        for _ in 0..ROUNDS {
+            let usable = stale.clone().filter(|entry| self.may_be_used(entry));
+            // Who has something to use does not wait for another process.
+            let waiting = match usable {
+                Some(_) => Duration::ZERO,
+                None => patience.saturating_duration_since(timer::now()),
+            };
+            let work_limit = self.policy.work_limit();
+            let leasing = self
+                .store
+                .lease_or_wait(
+                    key.as_bytes(),
+                    seen,
+                    failures,
+                    waiting,
+                    work_limit,
+                    &mut budget,
+                )
+                .await;
+            match leasing {
+                Leasing::Found(held) => {
+                    let Some(entry) = self.take_in(lead.ticket(), &key, &held) else {
+                        break;
+                    };
+                    let waited = timer::now().saturating_duration_since(came);
+                    if self.is_fresh(&entry) || held.age() <= waited {
+                        trail.collapsed_elsewhere();
+                        return Consulted::Settled(Ok(entry));
+                    }
+                    // From before this call, and out of date like what is known here.
+                    (seen, stale) = (Some(held.nonce()), Some(entry));
+                }
+                Leasing::Granted(lease) => {
+                    self.store.begin_again(lead, work_limit);
+                    return Consulted::Load(Sharing {
+                        lease: Some(lease),
+                        budget,
+                        stale,
+                    });
+                }
+                Leasing::Failed { error, left } => {
                     trail.collapsed_elsewhere();
-                    Consulted::Settled(Ok(entry))
+                    if failures == Failures::Remembered {
+                        self.store.pause_for(&key, error.clone(), left);
+                    }
+                    return Consulted::Settled(Err(error));
                 }
-                None => load(None),
-            },
-            Leasing::Granted(lease) => {
-                self.store.begin_again(lead, work_limit);
-                load(Some(lease))
-            }
-            Leasing::Failed { error, left } => {
-                trail.collapsed_elsewhere();
-                if failures == Failures::Remembered {
-                    self.store.pause_for(&key, error.clone(), left);
+                Leasing::Held { .. } => {
+                    return usable.map_or(Consulted::TimedOut, |entry| {
+                        trail.revalidated_elsewhere();
+                        Consulted::Use(entry)
+                    });
                 }
-                Consulted::Settled(Err(error))
+                Leasing::Alone => break,
             }
-            Leasing::Held { .. } => usable.map_or(Consulted::TimedOut, |entry| {
-                trail.revalidated_elsewhere();
-                Consulted::Use(entry)
-            }),
-            Leasing::Alone => load(None),
         }
+        Consulted::Load(Sharing {
+            lease: None,
+            budget,
+            stale,
+        })
     }
 
     /// What the remote tier has, as far as it can be used, and the version it is of.

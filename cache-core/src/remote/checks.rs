@@ -349,6 +349,10 @@ pub async fn watchers_are_told(remote: &Arc<dyn Remote>) {
         .await
         .expect("it answers");
     ear.hears("group", name.as_bytes()).await;
+    // Nothing matches it here, but it may in somebody's memory.
+    let matching = remote.invalidate_matching(&key, "none:*", LIMIT).await;
+    assert_eq!(matching, Ok(0));
+    ear.hears("everything", b"").await;
     ear.hears("heard", b"").await;
 }
 
@@ -393,6 +397,7 @@ impl Watcher for Ear {
             Notice::Everything => ("everything", Vec::new()),
             Notice::Heard { .. } => ("heard", Vec::new()),
             Notice::Lost => ("lost", Vec::new()),
+            Notice::Silent => ("silent", Vec::new()),
         };
         self.0
             .lock()

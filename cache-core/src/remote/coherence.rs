@@ -251,6 +251,10 @@ impl Coherence {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.versions().clear();
         // Who waits for a push may have missed it.
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         self.wakers.iter().for_each(Notify::notify_waiters);
     }
 
@@ -290,6 +294,7 @@ impl Watcher for Coherence {
             Notice::Everything => self.everything_changed(),
             Notice::Heard { within } => self.heard(within),
             Notice::Lost => self.lost(),
+            Notice::Silent => self.wake_all(),
         }
     }
 }
@@ -384,6 +389,22 @@ mod tests {
             !coherence.trusts(&vouched, clock.now()),
             "a new link vouches for nothing before it"
         );
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_when_nobody_answers_any_more() {
+        let (clock, coherence) = scene();
+        coherence.notice(HEARD);
+        let entry = proof(&coherence, &clock);
+        let mut woken = std::pin::pin!(coherence.waker(b"k").notified());
+        woken.as_mut().enable();
+        coherence.notice(Notice::Silent);
+        woken.await;
+        assert!(
+            coherence.trusts(&entry, clock.now()),
+            "it is told of changes"
+        );
+        assert!(coherence.is_heard(clock.now()));
     }
 
     #[test]

@@ -505,7 +505,9 @@ impl Remote for Fake {
                 .cloned()
                 .collect()
             };
-            keys.iter().map(|key| fake.remove(key)).sum()
+            let removed = keys.iter().map(|key| fake.remove(key)).sum();
+            fake.tell_all(Notice::Everything);
+            removed
         })
     }
 

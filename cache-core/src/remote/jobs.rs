@@ -19,7 +19,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -202,6 +202,7 @@ impl Jobs {
         let shift = Shift {
             jobs: Arc::clone(self),
             running: Vec::new(),
+            replay: Replay::Next(timer::now()),
             is_over: false,
         };
         // Outside a runtime the shift is dropped, and so over, and what is queued waits.
@@ -283,6 +284,16 @@ impl Jobs {
         self.due_back(timer::now()).into_iter().map(giving)
     }
 
+    fn is_to_replay(&self, replay: &Replay) -> bool {
+        let is_time = matches!(replay, Replay::Next(at) if *at <= timer::now());
+        is_time && self.journal.is_pending() && self.remote.health().is_up()
+    }
+
+    fn replay(self: &Arc<Self>) -> Job {
+        let jobs = Arc::clone(self);
+        Box::pin(async move { jobs.journal.replay(&*jobs.remote, PATIENCE).await })
+    }
+
     fn was_given_back(&self, token: Token, is_heard: bool) {
         let mut desk = self.desk();
         if is_heard {
@@ -310,10 +321,12 @@ impl Jobs {
 
     /// Ends the shift if nothing is left, or nobody for whom to wait.
     fn is_over(self: &Arc<Self>) -> bool {
-        let mut desk = self.desk();
         let is_alone = Arc::strong_count(self) == 1;
+        // A lease that cannot be given back ends by itself.
+        let is_vain = is_alone && !self.remote.health().is_up();
+        let mut desk = self.desk();
         let is_done = desk.leases.is_empty() && !self.journal.is_pending();
-        let is_empty = desk.queue.is_empty() && desk.returns.is_empty();
+        let is_empty = desk.queue.is_empty() && (is_vain || desk.returns.is_empty());
         let over = is_empty && (is_alone || is_done);
         if over {
             desk.is_running = false;
@@ -340,7 +353,33 @@ impl fmt::Debug for Jobs {
 struct Shift {
     jobs: Arc<Jobs>,
     running: Vec<Job>,
+    replay: Replay,
     is_over: bool,
+}
+
+/// Invalidations being confirmed, which may take longer than a lease lasts.
+enum Replay {
+    Running(Job),
+    /// Not before this.
+    Next(Instant),
+}
+
+impl Replay {
+    fn is_running(&self) -> bool {
+        matches!(self, Self::Running(_))
+    }
+
+    /// Whether it has just ended.
+    fn ends(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_over = match self {
+            Self::Running(job) => job.as_mut().poll(cx).is_ready(),
+            Self::Next(_) => false,
+        };
+        if is_over {
+            *self = Self::Next(timer::later(timer::now(), REPLAY));
+        }
+        is_over
+    }
 }
 
 impl Shift {
@@ -357,13 +396,15 @@ impl Shift {
         // Renewals wait for no job: one may take longer than a lease lasts.
         self.running.extend(jobs.renewals());
         self.running.extend(jobs.returns());
-        if jobs.journal.is_pending() && jobs.remote.health().is_up() {
-            jobs.journal.replay(&*jobs.remote, PATIENCE).await;
+        if jobs.is_to_replay(&self.replay) {
+            self.replay = Replay::Running(jobs.replay());
         }
-        let news = news(&mut self.running, jobs.something.notified());
+        let something = jobs.something.notified();
+        let news = news(&mut self.running, &mut self.replay, something);
         let news = timer::until(jobs.next_wake(), news).await;
         drop(jobs);
-        self.is_over = news.is_none() && self.running.is_empty() && self.jobs.is_over();
+        let is_idle = self.running.is_empty() && !self.replay.is_running();
+        self.is_over = news.is_none() && is_idle && self.jobs.is_over();
     }
 }
 
@@ -376,12 +417,12 @@ impl Drop for Shift {
 }
 
 /// Runs jobs side by side until one is done, or something else is to be.
-async fn news(running: &mut Vec<Job>, something: impl Future<Output = ()>) {
+async fn news(running: &mut Vec<Job>, replay: &mut Replay, something: impl Future<Output = ()>) {
     let mut something = std::pin::pin!(something);
     poll_fn(|cx| {
         let before = running.len();
         running.retain_mut(|job| job.as_mut().poll(cx).is_pending());
-        if running.len() < before {
+        if replay.ends(cx) || running.len() < before {
             return Poll::Ready(());
         }
         something.as_mut().poll(cx)

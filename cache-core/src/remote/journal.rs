@@ -20,6 +20,9 @@ const MOST: usize = 4096;
 /// So many answers may be late in one go.
 const SOME: u32 = 3;
 
+/// Before the server was ever heard, its time is not known: nothing is used until it is.
+const UNKNOWN: ServerTime = ServerTime(u64::MAX);
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Removal {
     Key(Box<[u8]>),
@@ -64,8 +67,7 @@ impl Journal {
         if pending.removals.len() < MOST || pending.removals.contains_key(&removal) {
             pending.removals.insert(removal, entered);
         } else {
-            // Before the server was ever heard, its time is not known: nothing is used then.
-            pending.floor = pending.floor.max(Some(now.unwrap_or(ServerTime(u64::MAX))));
+            pending.floor = pending.floor.max(Some(now.unwrap_or(UNKNOWN)));
         }
         self.note(&pending);
         entered
@@ -106,7 +108,10 @@ impl Journal {
     /// may be elsewhere. Some that are not answered in time are reason enough to stop.
     pub(crate) async fn replay(&self, remote: &dyn Remote, limit: Duration) {
         let pending: Vec<(Removal, Entered)> = {
-            let pending = self.pending();
+            let mut pending = self.pending();
+            if pending.floor == Some(UNKNOWN) {
+                pending.floor = remote.now().or(Some(UNKNOWN));
+            }
             let removals = pending.removals.iter();
             removals
                 .map(|(removal, entered)| (removal.clone(), *entered))
@@ -125,7 +130,10 @@ impl Journal {
 
     /// Whether there is anything to replay.
     pub(crate) fn is_pending(&self) -> bool {
-        !self.is_empty() && !self.pending().removals.is_empty()
+        !self.is_empty() && {
+            let pending = self.pending();
+            !pending.removals.is_empty() || pending.floor == Some(UNKNOWN)
+        }
     }
 
     fn note(&self, pending: &Pending) {
@@ -199,6 +207,22 @@ mod tests {
         }
         assert!(journal.covers_entry(&[], ServerTime(100)));
         assert!(!journal.covers_entry(&[], ServerTime(101)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_distrusted_before_the_server_was_heard_is_trusted_again_later() {
+        use crate::remote::{Fake, Remote as _};
+        let (journal, remote) = (Journal::default(), Fake::new());
+        for n in 0..=MOST {
+            journal.enter(key(&n.to_string()), None);
+        }
+        assert!(journal.covers_entry(&[], ServerTime(u64::MAX - 1)));
+        let heard = remote.now().unwrap();
+        journal.replay(&remote, Duration::from_millis(10)).await;
+        assert!(!journal.is_pending());
+        assert!(journal.covers_entry(&[], heard), "invalidated, maybe");
+        let later = remote.now().unwrap();
+        assert!(!journal.covers_entry(&[], later));
     }
 
     /// One that is on its way was sent before the next came: what it removes may be there again.

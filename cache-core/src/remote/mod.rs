@@ -143,7 +143,8 @@ pub trait Remote: fmt::Debug + Send + Sync + 'static {
 
     /// Removes the values and ends the leases of all keys that begin with `prefix` and go on as
     /// `pattern` (in the notation of [`Pattern`](crate::Pattern)). In bounded batches: time is
-    /// proportional to all keys, and `limit` is that of each batch.
+    /// proportional to all keys, and `limit` is that of each batch. Then tells that
+    /// [everything](Notice::Everything) may have changed, since memories also hold what is not here.
     fn invalidate_matching<'a>(
         &'a self,
         prefix: &'a [u8],
@@ -402,6 +403,8 @@ pub enum Notice<'a> {
     },
     /// From here on nothing is told, until the next `Heard`; what happened meanwhile is lost.
     Lost,
+    /// It does not answer, and is not asked for now: who waits for the load of another need not.
+    Silent,
 }
 
 /// Keys and groups as digests.
@@ -417,6 +420,7 @@ impl fmt::Debug for Notice<'_> {
             Self::Everything => f.write_str("Everything"),
             Self::Heard { within } => f.debug_struct("Heard").field("within", within).finish(),
             Self::Lost => f.write_str("Lost"),
+            Self::Silent => f.write_str("Silent"),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     policy::{LONGEST, Life},
     remote::{
         Ask, Budget, Envelope, Failure, Found, Health, Lease, Leased, MAX_KEY, Notice, Remote,
-        Sealed, Token, Value, Watcher,
+        Sealed, ServerTime, Token, Value, Watcher,
         coherence::{Coherence, Mark},
         envelope::{HEAD, head_of},
         jobs::{Jobs, PATIENCE},
@@ -21,6 +21,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -353,16 +354,19 @@ impl Tier {
                 Some(_) => found.next(),
                 None => None,
             };
-            let held = match answer {
-                Some((Some(found), mark)) => self.open(key, found, mark, tick, budget).await,
+            all.push(match answer {
+                Some((Some(found), mark)) => self.opened(key, found, mark, tick),
                 _ => None,
-            };
+            });
+        }
+        let versions = self.versions(all.iter().flatten(), tick, budget).await;
+        for held in &mut all {
+            held.take_if(|held| !is_current(&held.envelope, &versions));
             self.counters.record(if held.is_some() {
                 Event::RemoteHit
             } else {
                 Event::RemoteMiss
             });
-            all.push(held);
         }
         all
     }
@@ -396,9 +400,10 @@ impl Tier {
                 lasting: self.settings.lease,
             };
             let unheard = Unheard::new(self, &name, token);
+            let is_asked = !budget.left().is_zero();
             let leased = budget.spend(|limit| self.remote.lease(ask, limit)).await;
             // Only of one that came too late is it not known whether it was granted.
-            if !matches!(leased, Err(Failure::Late)) {
+            if !is_asked || !matches!(leased, Err(Failure::Late)) {
                 unheard.forget();
             }
             match self.counted(leased) {
@@ -464,7 +469,8 @@ impl Tier {
                     if is_held && unheard + 1 < UNHEARD && self.remote.health().is_up() =>
                 {
                     unheard += 1;
-                    (FIRST_POLL, self.jittered(FIRST_POLL))
+                    // The silence was a pause.
+                    (FIRST_POLL, Duration::ZERO)
                 }
                 settled => return settled,
             };
@@ -504,6 +510,7 @@ impl Tier {
     ) -> Result<(), Failure> {
         let born = self.remote.now().ok_or(Failure::Away)?;
         let mut names = Vec::with_capacity(entries.len());
+        let (mut groups, mut longest) = (BTreeSet::new(), Duration::ZERO);
         for (key, nonce, new) in entries {
             let name = self.name(key).ok_or(Failure::TooLarge)?;
             let envelope = Envelope {
@@ -516,19 +523,16 @@ impl Tier {
                 body: new.body,
             };
             let lasting = envelope.lasting();
-            let groups: Vec<String> = envelope
-                .groups
-                .iter()
-                .map(|group| self.scoped(group))
-                .collect();
-            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-            if !groups.is_empty() {
-                let kept = lasting.saturating_mul(2);
-                let joined = |limit| self.remote.join_groups(&groups, born, kept, limit);
-                budget.spend(joined).await?;
-            }
+            groups.extend(envelope.groups.iter().map(|group| self.scoped(group)));
+            longest = longest.max(lasting);
             let bytes = self.seal(&envelope, key)?.bytes;
             names.push((name, Value { bytes, lasting }));
+        }
+        if !groups.is_empty() {
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            let kept = longest.saturating_mul(2);
+            let joined = |limit| self.remote.join_groups(&groups, born, kept, limit);
+            budget.spend(joined).await?;
         }
         let values: Vec<(&[u8], Value)> = names
             .iter()
@@ -673,6 +677,26 @@ impl Tier {
         tick: Tick,
         budget: &mut Budget,
     ) -> Option<Held> {
+        let held = self.opened(key, found, mark, tick)?;
+        if self.is_known_current(&held.envelope) {
+            return Some(held);
+        }
+        let versions = self.versions([&held], tick, budget).await;
+        is_current(&held.envelope, &versions).then_some(held)
+    }
+
+    /// As [`is_current`], by what needs no question.
+    fn is_known_current(&self, envelope: &Envelope) -> bool {
+        let mut groups = envelope.groups.iter();
+        let now = self.clock.now();
+        groups.all(|group| {
+            let version = self.coherence.version(group, now);
+            version.is_some_and(|version| version < envelope.born)
+        })
+    }
+
+    /// As [`open`](Self::open), but its groups are yet to be looked at.
+    fn opened(&self, key: &[u8], found: Found, mark: Mark, tick: Tick) -> Option<Held> {
         let Found { bytes, at } = found;
         let envelope = match Envelope::open(bytes, key, self.schema) {
             Ok(envelope) => envelope,
@@ -682,10 +706,8 @@ impl Tier {
             }
         };
         let age = at.since(envelope.stored);
-        if age >= envelope.lasting() || self.covers_entry(&envelope) {
-            return None;
-        }
-        if !self.are_current(&envelope, tick, budget).await {
+        let is_ahead = envelope.stored.since(at) > AHEAD;
+        if is_ahead || age >= envelope.lasting() || self.covers_entry(&envelope) {
             return None;
         }
         Some(Held {
@@ -708,40 +730,43 @@ impl Tier {
         }
     }
 
-    /// Whether no group of the entry was invalidated since its load began. Not known is no.
-    async fn are_current(&self, envelope: &Envelope, tick: Tick, budget: &mut Budget) -> bool {
-        if envelope.groups.is_empty() {
-            return true;
-        }
+    /// When the groups of these entries were last invalidated, as far as that is known here, or answered
+    /// to one question for all the others.
+    async fn versions(
+        &self,
+        entries: impl IntoIterator<Item = &Held>,
+        tick: Tick,
+        budget: &mut Budget,
+    ) -> Versions {
         let now = self.clock.now();
-        let mut unknown: Vec<&str> = Vec::new();
-        for group in &envelope.groups {
-            match self.coherence.version(group, now) {
-                Some(version) if version >= envelope.born => return false,
-                Some(_) => {}
-                None => unknown.push(group),
-            }
-        }
+        let groups = entries.into_iter().flat_map(|held| &held.envelope.groups);
+        let mut versions: Versions = groups
+            .map(|group| (group.clone(), self.coherence.version(group, now)))
+            .collect();
+        let unknown: Vec<Box<str>> = versions
+            .iter()
+            .filter(|(_, version)| version.is_none())
+            .map(|(group, _)| group.clone())
+            .collect();
         if unknown.is_empty() {
-            return true;
+            return versions;
         }
         let scoped: Vec<String> = unknown.iter().map(|group| self.scoped(group)).collect();
         let scoped: Vec<&str> = scoped.iter().map(String::as_str).collect();
-        let versions = budget
+        let answers = budget
             .spend(|limit| self.remote.groups(&scoped, limit))
             .await;
-        let versions = self.counted(versions).unwrap_or_default();
-        let mut current = versions.len() == unknown.len();
-        for (group, version) in unknown.iter().zip(versions) {
-            match version {
-                Some(version) => {
-                    self.coherence.remember_version(group, version, tick);
-                    current &= version < envelope.born;
-                }
-                None => current = false,
-            }
+        let answers = self.counted(answers).unwrap_or_default();
+        if answers.len() != unknown.len() {
+            return versions;
         }
-        current
+        for (group, version) in unknown.iter().zip(answers) {
+            if let Some(version) = version {
+                self.coherence.remember_version(group, version, tick);
+            }
+            versions.insert(group.clone(), version);
+        }
+        versions
     }
 
     fn counted<T>(&self, result: Result<T, Failure>) -> Option<T> {
@@ -761,6 +786,20 @@ pub(crate) const HEARD: Duration = Duration::from_millis(100);
 
 /// After so many questions in a row without an answer who waits loads by itself.
 const UNHEARD: u32 = 3;
+
+/// What was stored later than now by more than this was stored by a clock that was set back since: its age
+/// is not known, and the server keeps it longer too. Less is how late this process may hear of the time.
+const AHEAD: Duration = Duration::from_secs(5);
+
+/// When groups were last invalidated; `None` where that is not known.
+type Versions = BTreeMap<Box<str>, Option<ServerTime>>;
+
+/// Whether no group of the entry was invalidated since its load began. Not known is no.
+fn is_current(envelope: &Envelope, versions: &Versions) -> bool {
+    let version = |group| versions.get(group).copied().flatten();
+    let mut groups = envelope.groups.iter();
+    groups.all(|group| version(group).is_some_and(|version| version < envelope.born))
+}
 
 fn named(removal: &Removal) -> Option<&[u8]> {
     match removal {

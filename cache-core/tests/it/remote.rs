@@ -1105,3 +1105,129 @@ async fn a_large_value_that_is_invalidated_on_its_way_is_dropped_from_memory() {
     assert_eq!(link.read_raw(b"it:1"), None);
     assert_eq!(cache.stats().remote_refused, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_stored_answers_no_load_once_it_is_out_of_date() {
+    let [a, b] = processes(&Policy::ttl(seconds(1)).stale_if_error(minutes(1)));
+    // It keeps in memory what the other replaces.
+    a.link.set_mute(true);
+    let loads = Loads::default();
+    for process in [&a, &b] {
+        let load = || async { Ok::<_, Down>(loads.begin()) };
+        process.cache.get_or_load(&1, load).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+    let load = || async { Ok::<_, Down>(loads.begin()) };
+    let value = a.cache.get_or_load(&1, load).await.unwrap();
+    assert_eq!((*value, value.is_stale()), (3, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_values_of_a_group_are_inserted_in_two_round_trips() {
+    let [a] = processes(&policy().group("g"));
+    let before = a.link.served();
+    a.cache
+        .insert_many((0..100_u64).map(|key| (key, key)))
+        .await
+        .unwrap();
+    assert_eq!(a.link.served() - before, 2);
+    assert_eq!(a.link.keys().len(), 100);
+}
+
+/// Of what was never asked for nothing can have been granted.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_not_asked_for_is_not_given_back() {
+    let [a] = processes(&policy());
+    a.link.set_latency(seconds(1));
+    let load = || async { Ok::<_, Down>(1) };
+    assert_eq!(*a.cache.get_or_load(&1, load).await.unwrap(), 1);
+    assert_eq!(a.cache.remote_stats().unwrap().pending, (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_while_many_invalidations_are_confirmed() {
+    let [a] = processes(&policy());
+    let loads = Loads::default();
+    let (cache, loading) = (a.cache.clone(), loads.clone());
+    let load = tokio::spawn(async move {
+        let slowly = || async move {
+            let number = loading.begin();
+            tokio::time::sleep(seconds(10)).await;
+            Ok::<_, Down>(number)
+        };
+        cache.get_or_load(&0, slowly).await.map(|value| *value)
+    });
+    yields(10).await;
+    assert_eq!(a.link.leases(), 1);
+    a.link.set_latency(Duration::from_millis(100));
+    for key in 1..=60_u64 {
+        a.cache.invalidate(&key).await;
+    }
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(a.link.leases(), 1);
+    }
+    assert_eq!(load.await.unwrap().unwrap(), 1);
+}
+
+/// G16: also while the lease of a load that was cancelled cannot be given back.
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_on_for_a_store_that_is_away() {
+    let [a] = processes(&policy());
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = alive();
+    let cache = a.cache.clone();
+    let load = tokio::spawn(async move {
+        let _ = cache.get_or_load(&1, || slowly(Loads::default())).await;
+    });
+    yields(10).await;
+    assert_eq!(a.link.leases(), 1);
+    a.link.set_down(true);
+    load.abort();
+    let _ = load.await;
+    drop(a.cache);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(alive(), before);
+}
+
+/// Its age is not known then, and the server keeps it longer too.
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_before_the_clock_of_the_server_was_set_back_is_not_used() {
+    let before = process(Fake::new(), policy());
+    tokio::time::sleep(seconds(3600)).await;
+    before.cache.insert(&1, 1).await.unwrap();
+    let key = before.link.keys().remove(0);
+    let bytes = before.link.read_raw(&key).unwrap();
+    // The clock of a new one begins anew.
+    let after = process(Fake::new(), policy());
+    after.link.write_raw(&key, bytes);
+    assert!(after.cache.get(&1).await.is_none());
+    after.cache.insert(&1, 2).await.unwrap();
+    tokio::time::sleep(seconds(299)).await;
+    assert_eq!(*after.cache.get(&1).await.unwrap(), 2);
+}
+
+/// Also where the versions of groups are not remembered, because nobody tells of them.
+#[tokio::test(start_paused = true)]
+async fn many_values_of_a_group_are_found_in_two_round_trips() {
+    let [a, b] = processes(&policy().group("g"));
+    let keys: Vec<u64> = (0..100).collect();
+    a.cache
+        .insert_many(keys.iter().map(|key| (*key, *key)))
+        .await
+        .unwrap();
+    b.link.set_mute(true);
+    b.link.reconnect();
+    let before = b.link.served();
+    let found = b.cache.get_many(&keys).await;
+    assert_eq!(found.iter().flatten().count(), 100);
+    assert_eq!(b.link.served() - before, 2);
+    a.cache.invalidate_group("g").await;
+    tokio::time::sleep(seconds(4)).await;
+    let found = b.cache.get_many(&keys).await;
+    assert_eq!(found.iter().flatten().count(), 0);
+}

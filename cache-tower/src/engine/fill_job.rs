@@ -104,6 +104,7 @@ impl<B> FillJob<B> {
         let data = fill.data();
         let length = data.iter().map(|data| data.len() as u64).sum();
         let has_trailers = fill.has_trailers();
+        let sharing = sharing.map(|sharing| sharing.behind(&shared));
         Self {
             shared,
             flight,

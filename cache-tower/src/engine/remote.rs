@@ -117,6 +117,12 @@ impl Sharing {
         self.is_successor
     }
 
+    /// As it is for work that no request waits for.
+    pub(super) fn behind(mut self, shared: &Shared) -> Self {
+        self.budget = shared.store.budget();
+        self
+    }
+
     /// The lease, if it is still here.
     pub(super) fn take(&self) -> Option<Lease> {
         let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
@@ -492,7 +498,7 @@ impl<'a> Search<'a> {
             is_successor: lease.is_successor(),
             lane: lane_of(self.policy, self.plan),
             lease: Arc::new(Mutex::new(Some(lease))),
-            budget: self.shared.store.budget(),
+            budget: self.budget,
             base: seen.index,
             since: self.shared.store.now(),
         }

@@ -508,6 +508,21 @@ async fn a_slow_remote_tier_costs_a_request_its_budget_and_no_more() {
     );
 }
 
+/// One that answers, but slowly: looking, leading and storing are within one budget.
+#[tokio::test(start_paused = true)]
+async fn all_that_a_request_asks_of_the_remote_tier_is_within_one_budget() {
+    let calls = Calls::default();
+    let policy = Policy::ttl(minutes(5)).group("all");
+    let nodes = fleet(1, &policy, counted(&calls));
+    for latency in 1..=20 {
+        nodes[0].link.set_latency(Duration::from_millis(latency));
+        let begun = tokio::time::Instant::now();
+        body(&nodes[0].app, get(&format!("/{latency}"))).await;
+        let took = begun.elapsed();
+        assert!(took <= Duration::from_millis(21), "{latency}: {took:?}");
+    }
+}
+
 /// COR-03: a stored response of 1 KiB, each bit flipped, cut at each offset. Never wrong: the origin
 /// answers, it is counted, and what is there is replaced.
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! Memory that knows when it is out of date.
 
-use crate::support::{Loads, coherent, hasty, policy, process, until};
+use crate::support::{Loads, coherent, hasty, policy, process, settings, until};
+use cache_core::{Cache, remote::Redis};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -213,4 +214,35 @@ async fn cor_07_a_load_that_began_before_an_invalidation_is_stored_nowhere() {
         }
     }
     assert_eq!(b.stats().remote_refused, 10);
+}
+
+/// What is too large to be shared, or could not be stored, no server names.
+#[tokio::test]
+async fn a_pattern_reaches_what_only_the_memory_of_others_has() {
+    let server = Server::start();
+    let [a, b] = [(); 2].map(|()| {
+        let remote = Redis::with(settings(&server.url()).max_value(64)).unwrap();
+        let cache: Cache<String> = Cache::builder("it")
+            .policy(policy())
+            .remote(Arc::new(remote))
+            .build()
+            .unwrap();
+        cache
+    });
+    for cache in [&a, &b] {
+        until("coherence", async || {
+            cache.remote_stats().unwrap().is_coherent
+        })
+        .await;
+    }
+    let large = || async { Ok::<_, String>("x".repeat(500)) };
+    for key in [1, 2] {
+        b.get_or_load(&key, large).await.unwrap();
+    }
+    assert!(b.get(&1).await.is_some());
+    a.invalidate(&1).await;
+    until("the key", async || b.get(&1).await.is_none()).await;
+    assert!(b.get(&2).await.is_some());
+    assert_eq!(a.invalidate_pattern("2*").await.unwrap(), 0);
+    until("the pattern", async || b.get(&2).await.is_none()).await;
 }

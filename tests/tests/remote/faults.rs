@@ -6,11 +6,11 @@ use crate::support::{
 use cache_core::{
     Cache, Policy,
     policy::seconds,
-    remote::{Failure, Redis, Remote, State},
+    remote::{Failure, Notice, Redis, Remote, State, Watcher},
 };
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -104,6 +104,34 @@ async fn rds_03_a_server_that_freezes_costs_a_few_requests_their_budget() {
         }
     }
     assert_eq!(late, 3, "then nobody waits for it");
+}
+
+/// So that who waits for the load of another need not ask in vain as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn rds_03_who_waits_is_told_of_a_server_that_freezes() {
+    let mut server = Server::start();
+    let remote = redis(&server.url());
+    up(&remote).await;
+    let silences = Arc::new(Silences::default());
+    let weak: Weak<Silences> = Arc::downgrade(&silences);
+    remote.watch(weak);
+    tokio::task::block_in_place(|| server.freeze());
+    for told in [0, 0, 1] {
+        assert_eq!(remote.look(b"k", BUDGET).await, Err(Failure::Late));
+        assert_eq!(silences.0.load(Ordering::Relaxed), told);
+    }
+    assert!(!remote.health().is_up());
+}
+
+#[derive(Default)]
+struct Silences(AtomicU64);
+
+impl Watcher for Silences {
+    fn notice(&self, notice: Notice<'_>) {
+        if notice == Notice::Silent {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What a frozen server was asked for it does when it goes on, when nobody waits for it any more.

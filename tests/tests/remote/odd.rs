@@ -253,3 +253,28 @@ async fn cor_12_keys_of_different_types_and_spellings_are_different() {
     assert_eq!(*cache.get(&("1:a", "")).await.unwrap(), 5);
     assert_eq!(stored(&server, "cache:it:*").len(), 5);
 }
+
+/// What is no version is none, and the next invalidation of the group puts one in its place.
+#[tokio::test]
+async fn a_group_whose_version_others_wrote_over_is_invalidated_and_used_again() {
+    for junk in [["SET", "junk"], ["RPUSH", "1"]] {
+        let server = Server::start();
+        let [a, b] = [(); 2].map(|()| typed(&server.url(), policy().group("g")));
+        coherent(&a).await;
+        coherent(&b).await;
+        for key in ["cache:%g:it:g", "lease:{cache:}%born"] {
+            let _ = server.ask(&["DEL", key]);
+            let _ = server.ask(&[junk[0], key, junk[1]]);
+        }
+        a.insert(&1, 1).await.unwrap();
+        assert!(
+            b.get(&1).await.is_none(),
+            "under no version nothing is valid"
+        );
+        a.invalidate_group("g").await;
+        a.insert(&2, 2).await.unwrap();
+        assert_eq!(*b.get(&2).await.unwrap(), 2, "{junk:?}");
+        a.invalidate_group("g").await;
+        assert!(b.get(&2).await.is_none());
+    }
+}

@@ -1,6 +1,6 @@
 //! Settings that cannot work, and servers that refuse: visible in words, never fatal, never a secret.
 
-use crate::support::{Loads, coherent, policy, redis, settings, until};
+use crate::support::{Loads, coherent, policy, process, redis, settings, until};
 use cache_core::{
     Cache,
     remote::{self, Health, Redis, RedisSettings, Remote, State},
@@ -436,6 +436,7 @@ async fn rds_09_whatever_a_user_may_not_do_is_named() {
     let server = Server::start();
     for (forbidden, words) in [
         ("-unlink", "UNLINK is not available"),
+        ("-publish", "PUBLISH is not available"),
         ("-subscribe", "tracking is not available"),
         ("-client", "CLIENT SETNAME is not available"),
         ("-eval -evalsha", "EVAL is not available"),
@@ -469,6 +470,39 @@ async fn rds_09_whatever_a_user_may_not_do_is_named() {
         }
         assert!(remote.health().is_up(), "{:?}", remote.health());
     }
+}
+
+/// RDS-09: since version 7 a user has no channels unless they are granted.
+#[tokio::test]
+async fn rds_09_a_user_without_channels_stores_and_invalidates_all_the_same() {
+    let server = Server::start();
+    let _ = server.ask(&["ACL", "SETUSER", "quiet", "on", ">pw", "~*", "+@all"]);
+    let url = format!("redis://quiet:pw@127.0.0.1:{}", server.port());
+    let remote = redis(&url);
+    let quiet: Cache<u64> = Cache::builder("it")
+        .policy(policy())
+        .remote(Arc::new(remote.clone()))
+        .build()
+        .unwrap();
+    let other = process(&server.url(), policy());
+    until("the complaint", async || {
+        let degraded = remote.health().degraded;
+        let says = |words| degraded.iter().any(|text| text.contains(words));
+        says("PUBLISH") && says("tracking")
+    })
+    .await;
+    coherent(&other).await;
+    quiet.insert(&1, 1).await.unwrap();
+    assert_eq!(*other.get(&1).await.unwrap(), 1);
+    quiet.invalidate(&1).await;
+    assert!(other.get(&1).await.is_none());
+    quiet.invalidate_pattern("2*").await.unwrap();
+    other.insert(&2, 2).await.unwrap();
+    assert_eq!(*quiet.get(&2).await.unwrap(), 2);
+    // What was not confirmed would be tried again by now.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let there = server.ask(&["EXISTS", "cache:it:2"]);
+    assert_eq!(there, ::redis::Value::Int(1));
 }
 
 /// RDS-09, RDS-36: without tracking memory lives by its bound.

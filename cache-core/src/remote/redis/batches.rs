@@ -207,8 +207,7 @@ async fn put_all(
         values.iter().map(|(key, _)| *key),
     );
     let class = class_of(shared, values);
-    let count = values.len() + 2;
-    let answers = node.several(class, &pipeline, count, limit).await;
+    let answers = node.several(class, &pipeline, limit).await;
     answers.map(|_| ()).map_err(|miss| only(node, miss))
 }
 
@@ -224,7 +223,7 @@ async fn remove_all(node: &Arc<Node>, keys: &[&[u8]], limit: Duration) -> Result
     // Leases first: between the two no load that began before can commit.
     pipeline.add_command(leases).add_command(values);
     tell(&mut pipeline, shared, CHANGED, keys.iter().copied());
-    let answers = node.several(Class::Small, &pipeline, 3, limit).await;
+    let answers = node.several(Class::Small, &pipeline, limit).await;
     let answers = answers.map_err(|miss| only(node, miss))?;
     Ok(answers.get(1).map_or(0, count))
 }

@@ -10,7 +10,7 @@ use crate::{
         State,
         redis::{
             answers::server_time,
-            lanes::{Lanes, ask, reason},
+            lanes::{Lanes, ask, is_forbidden, reason},
             node::Node,
             tls,
         },
@@ -217,11 +217,19 @@ async fn probe(node: &Node, connection: &Connection) -> Result<(), Trouble> {
     unlink.arg(node.shared.names.group("%none"));
     let unlinked = ask(clone(connection), &unlink, node.shared.settings.probe).await;
     // Of a cluster, another node may have that name.
-    let is_forbidden = |error: &RedisError| error.code() == Some("NOPERM");
     node.degrade(
         "UNLINK",
         matches!(&unlinked, Some(Err(error)) if is_forbidden(error)),
         "nothing is stored, and what is invalidated is found again by others",
+    );
+    // Nothing, which means nothing to who hears it. A user may be allowed the command, and no channel.
+    let mut publish = redis::cmd("PUBLISH");
+    publish.arg(node.shared.names.channel()).arg("");
+    let published = ask(clone(connection), &publish, node.shared.settings.probe).await;
+    node.degrade(
+        "PUBLISH",
+        matches!(&published, Some(Err(error)) if is_forbidden(error)),
+        "who waits for a load asks again and again, and what is invalidated without being stored stays in the memory of others",
     );
     Ok(())
 }

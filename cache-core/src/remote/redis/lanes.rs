@@ -93,6 +93,8 @@ pub(super) enum Verdict {
     Keep(Failure),
     /// They are of no use any more.
     Drop(Failure, Arc<str>),
+    /// The same, after several in a row without an answer.
+    Silent,
     /// They lead to a server that takes no writes.
     ReadOnly(Failure),
     /// They are fine; the key is not there.
@@ -200,7 +202,7 @@ impl Lanes {
     /// No answer came within `limit`.
     pub(super) fn is_late(&self, limit: Duration) -> Verdict {
         if limit >= TELLING && self.late.fetch_add(1, Ordering::Relaxed) + 1 >= STRAIGHT {
-            Verdict::Drop(Failure::Late, "it does not answer in time".into())
+            Verdict::Silent
         } else {
             Verdict::Keep(Failure::Late)
         }
@@ -277,6 +279,9 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
     }
     match error.code() {
         Some("READONLY") => Verdict::ReadOnly(Failure::Refused("READONLY".into())),
+        Some("ERR") if is_read_only_script(error) => {
+            Verdict::ReadOnly(Failure::Refused("READONLY".into()))
+        }
         Some(code @ ("NOAUTH" | "WRONGPASS")) => {
             Verdict::Drop(Failure::Refused(code.into()), reason(error))
         }
@@ -289,6 +294,12 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
             _ => Verdict::Keep(Failure::Refused("CLIENT".into())),
         },
     }
+}
+
+/// Before version 7 a server says so of a script within an error of another code.
+fn is_read_only_script(error: &RedisError) -> bool {
+    let words = error.detail().unwrap_or_default();
+    words.starts_with("Error running script") && words.contains("-READONLY ")
 }
 
 /// What went wrong, in words that name the setting and show none of its secrets: nothing the server
@@ -315,6 +326,13 @@ pub(super) fn reason(error: &RedisError) -> Arc<str> {
         None => "what answers at the address in its URL is not Redis".into(),
     }
 }
+
+/// Whether the user may not do it, or not there.
+pub(super) fn is_forbidden(error: &RedisError) -> bool {
+    error.code() == Some(FORBIDDEN)
+}
+
+pub(super) const FORBIDDEN: &str = "NOPERM";
 
 /// The library and the system say so in words alone.
 pub(super) fn is_unknown_host(error: &RedisError) -> bool {
@@ -344,4 +362,32 @@ pub(super) fn pool(settings: &RedisSettings, address: &ConnectionAddr) -> Result
         .runtime(Runtime::Tokio1)
         .build()
         .expect("a runtime is named, which is all that limits of time need"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(answer: &[u8]) -> Verdict {
+        let answer = redis::parse_redis_value(answer).expect("it is an answer");
+        judge(&answer.extract_error().expect_err("it is an error"))
+    }
+
+    /// RDS-11: each version says in words of its own that a script may not write.
+    #[test]
+    fn rds_11_a_script_that_a_replica_refuses_is_known_for_it() {
+        let words = "You can't write against a read only replica.";
+        for answer in [
+            format!("-READONLY {words}\r\n"),
+            format!("-READONLY {words} script: 5f, on @user_script:18.\r\n"),
+            format!(
+                "-ERR Error running script (call to f_5f): @user_script:18: @user_script: 18: -READONLY {words}\r\n"
+            ),
+        ] {
+            let read_only = Verdict::ReadOnly(Failure::Refused("READONLY".into()));
+            assert_eq!(judged(answer.as_bytes()), read_only, "{answer}");
+        }
+        let other = b"-ERR Error running script (call to f_5f): @user_script:1: no such thing\r\n";
+        assert_eq!(judged(other), Verdict::Keep(Failure::Refused("ERR".into())));
+    }
 }

@@ -178,7 +178,7 @@ fn invalidated(node: &Node, data: &[Value]) {
     }
 }
 
-/// A message: one byte that says what, then names, each with its length in two bytes.
+/// A message: one byte that says what, then names where it is of some, each with its length in two bytes.
 fn message(node: &Node, data: &[Value]) {
     let [_, Value::BulkString(message)] = data else {
         return;
@@ -186,6 +186,10 @@ fn message(node: &Node, data: &[Value]) {
     let Some((kind, mut rest)) = message.split_first() else {
         return;
     };
+    if *kind == EVERYTHING {
+        node.shared.chorus.tell(Notice::Everything);
+        return;
+    }
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_le_bytes(*length));
         let Some((key, after)) = after.split_at_checked(length) else {
@@ -202,6 +206,7 @@ fn message(node: &Node, data: &[Value]) {
 
 pub(super) const WOKEN: u8 = b'w';
 pub(super) const CHANGED: u8 = b'c';
+pub(super) const EVERYTHING: u8 = b'e';
 
 /// The message that says `what` of `keys`.
 pub(super) fn message_of<'a>(what: u8, keys: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {

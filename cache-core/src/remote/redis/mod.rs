@@ -35,7 +35,8 @@
 //! The user needs `GET`, `STRLEN`, `MGET`, `SET`, `UNLINK`, `SCAN`, `TIME`, `PUBLISH`, `SUBSCRIBE`,
 //! `EVAL` and `EVALSHA` (and within scripts `GETRANGE`, `PTTL`, `PEXPIRE`), `CLIENT TRACKING` and
 //! `CLIENT SETNAME`; in a cluster also `CLUSTER SLOTS`, `CLUSTER NODES` and `ASKING`. Connections are set up
-//! with `HELLO` and checked with `PING` and `UNWATCH`. What is missing shows in [`Health::degraded`]; the
+//! with `HELLO` and checked with `PING` and `UNWATCH`. Since version 7 a user also needs the channel that the
+//! prefix names, as `&cache:%wake`. What is missing shows in [`Health::degraded`]; the
 //! rest works. Nothing but keys of the prefix and their leases is touched; neither `KEYS` nor
 //! `FLUSHDB` is ever used. A cluster should have `cluster-require-full-coverage no`: otherwise its nodes refuse
 //! everything while one of them is not replaced.
@@ -91,7 +92,8 @@ use crate::{
 };
 use answers::{count, leased, size_in, version};
 use bytes::Bytes;
-use link::{CHANGED, WOKEN, message_of};
+use lanes::FORBIDDEN;
+use link::{CHANGED, EVERYTHING, WOKEN, message_of};
 use names::Name;
 use node::Call;
 use scripts::Step;
@@ -176,6 +178,18 @@ impl Inner {
             is_timed: false,
         };
         self.servers.step(&call, limit).await
+    }
+
+    /// Tells that anything may have changed: what only memories hold, no server can name.
+    async fn tell_everything(&self, limit: Duration) -> Result<(), Failure> {
+        let channel = self.shared.names.channel();
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(channel).arg(message_of(EVERYTHING, []));
+        let told = self.servers.one(Class::Small, channel, &publish, limit);
+        match told.await {
+            Err(Failure::Refused(code)) if *code == *FORBIDDEN => Ok(()),
+            told => told.map(|_| ()),
+        }
     }
 
     /// When a load was born whose lease is asked for now; `None` where the server that grants it says so
@@ -378,7 +392,9 @@ impl Remote for Redis {
         Box::pin(async move {
             let [leases, values] = self.0.shared.names.patterns(prefix, pattern);
             self.0.servers.scan(&leases, limit).await?;
-            self.0.servers.scan(&values, limit).await
+            let removed = self.0.servers.scan(&values, limit).await?;
+            self.0.tell_everything(limit).await?;
+            Ok(removed)
         })
     }
 

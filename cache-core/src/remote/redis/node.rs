@@ -2,14 +2,14 @@
 
 use crate::{
     remote::{
-        Failure, ServerTime, State,
+        Failure, Notice, ServerTime, State,
         redis::{
             address::Layout,
             answers::{count, page_of, time_in},
             keeper::{self, Gate, Trouble},
             lanes::{
                 self, Asked, Lanes, Manner, Redirect, STRAIGHT, TELLING, Verdict, ask, ask_all,
-                ask_as, judge,
+                ask_as, is_forbidden, judge,
             },
             link,
             scripts::{Step, is_unknown},
@@ -280,19 +280,17 @@ impl Node {
         self.settle(&lanes, answer, limit)
     }
 
-    /// The `count` answers to `pipeline`, if none of them is an error.
+    /// The answers to `pipeline` but the last, which is to a notice, if none of them is an error.
     pub(super) async fn several(
         self: &Arc<Self>,
         class: Class,
         pipeline: &Pipeline,
-        count: usize,
         limit: Duration,
     ) -> Result<Vec<Value>, Miss> {
         let lanes = self.in_use()?;
-        let answers = ask_all(connection(&lanes, class)?, pipeline, 0, count, limit).await;
-        let sound = |answers: Vec<Value>| answers.into_iter().map(Value::extract_error).collect();
-        let answers = answers.map(|answers| answers.and_then(sound));
-        self.settle(&lanes, answers, limit)
+        let connection = connection(&lanes, class)?;
+        let answers = ask_all(connection, pipeline, 0, pipeline.len(), limit).await;
+        self.settle(&lanes, answers.map(|answers| answers.and_then(done)), limit)
     }
 
     /// Each answer to `pipeline`, for itself.
@@ -375,6 +373,11 @@ impl Node {
             Verdict::Drop(failure, reason) => {
                 self.give_up(lanes.epoch, reason);
                 Miss::Failed(failure)
+            }
+            Verdict::Silent => {
+                self.give_up(lanes.epoch, "it does not answer in time".into());
+                self.shared.chorus.tell(Notice::Silent);
+                Miss::Failed(Failure::Late)
             }
             Verdict::ReadOnly(failure) => {
                 self.give_up_read_only(lanes.epoch);
@@ -490,6 +493,15 @@ impl Drop for Node {
         self.shared.health.leave(self.id);
         self.wake.notify_waiters();
     }
+}
+
+/// What was done, whether or not anybody may be told of it.
+fn done(mut answers: Vec<Value>) -> Result<Vec<Value>, RedisError> {
+    match answers.pop().map(Value::extract_error) {
+        Some(Err(error)) if !is_forbidden(&error) => return Err(error),
+        _ => {}
+    }
+    answers.into_iter().map(Value::extract_error).collect()
 }
 
 fn connection(lanes: &Lanes, class: Class) -> Result<MultiplexedConnection, Failure> {

@@ -105,8 +105,8 @@ return 1
 const JOIN_GROUPS: &str = r"
 local t = redis.call('TIME')
 local is_early = tonumber(ARGV[3]) > t[1] * 1000000 + t[2]
-local born = redis.call('GET', KEYS[#KEYS])
-if not born or tonumber(born) < tonumber(ARGV[3]) then
+local born = tonumber(redis.pcall('GET', KEYS[#KEYS]))
+if not born or born < tonumber(ARGV[3]) then
   redis.call('SET', KEYS[#KEYS], ARGV[3], 'PX', ARGV[2])
 end
 local versions = {}
@@ -126,18 +126,18 @@ return versions
 /// Keys: group, the time when the latest entry of any was born. Arguments: milliseconds to keep it. A
 /// version only rises. Entries that were born later than now, by a clock that was set back or by
 /// that of a master this one has replaced, are made invalid as well: with a second more, because the
-/// latest of those may not have been replicated.
+/// latest of those may not have been replicated. What others wrote there, no number, is no version.
 const INVALIDATE_GROUP: &str = r"
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local version = now
-local born = redis.call('GET', KEYS[2])
-if born and tonumber(born) >= version then
-  version = tonumber(born) + 1000000
+local born = tonumber(redis.pcall('GET', KEYS[2]))
+if born and born >= version then
+  version = born + 1000000
 end
-local before = redis.call('GET', KEYS[1])
-if before and tonumber(before) >= version then
-  version = tonumber(before) + 1
+local before = tonumber(redis.pcall('GET', KEYS[1]))
+if before and before >= version then
+  version = before + 1
 end
 redis.call('SET', KEYS[1], string.format('%.0f', version), 'PX', ARGV[1])
 return now

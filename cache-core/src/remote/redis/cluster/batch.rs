@@ -5,7 +5,7 @@ use crate::{
     remote::{
         Failure,
         redis::{
-            lanes::Manner,
+            lanes::{FORBIDDEN, Manner},
             node::{Miss, Node},
             shared::Class,
         },
@@ -40,7 +40,7 @@ type Outcome = Result<Vec<Value>, Miss>;
 
 impl Cluster {
     /// What came of each of the units, in their order. `close` ends the pipeline of a node, for
-    /// the units it holds; where what it adds fails, so do they.
+    /// the units it holds; where what it adds fails, so do they, unless the user may not do that.
     pub(in crate::remote::redis) async fn all(
         self: &Arc<Self>,
         class: Class,
@@ -144,11 +144,19 @@ impl Part {
                 settled(own)
             })
             .collect();
-        match answers.find_map(Result::err) {
+        match answers
+            .filter_map(Result::err)
+            .find(|miss| !is_forbidden(miss))
+        {
             Some(miss) => outcomes.iter().map(|_| Err(miss.clone())).collect(),
             None => outcomes,
         }
     }
+}
+
+/// Whether it is that the user may not tell others.
+fn is_forbidden(miss: &Miss) -> bool {
+    matches!(miss, Miss::Failed(Failure::Refused(code)) if **code == *FORBIDDEN)
 }
 
 /// Where one of the answers leads elsewhere, the unit goes there.
