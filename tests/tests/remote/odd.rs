@@ -111,7 +111,7 @@ async fn cor_05_responses_of_every_lifetime_are_stored_within_it() {
             let stats = cache.stats();
             assert_eq!(stats.remote_failures, 0, "{lifetime:?}: {stats:?}");
         }
-        let entries = stored(&server, "cache:http:*");
+        let entries = stored(&server, "cache:http%*");
         for (key, left) in &entries {
             assert!(
                 (0..=3 * YEAR_MS).contains(left),
@@ -136,7 +136,7 @@ async fn cor_03_a_response_that_a_foreign_client_altered_is_a_miss_and_is_replac
     connected(&writer).await;
     let whole = send(&app, Method::GET, "/kib").await;
     assert!(whole.len() >= 1024 && calls.load(Ordering::SeqCst) == 1);
-    let [(key, _)] = stored(&server, "cache:http:*").try_into().unwrap();
+    let [(key, _)] = stored(&server, "cache:http%*").try_into().unwrap();
     let client = redis::Client::open(server.url()).unwrap();
     let mut foreign = client.get_connection().unwrap();
     let good: Vec<u8> = redis::cmd("GET").arg(&key).query(&mut foreign).unwrap();
