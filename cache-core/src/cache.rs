@@ -346,7 +346,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Removes the entries whose keys match, after the cache's name: of the cache `users`, `42:*`
-    /// removes `users:42:profile`. Says how many those were. Time is proportional to all entries.
+    /// removes `users:42:profile`. Says how many those were. Time is proportional to all entries; with a remote
+    /// tier to all of its keys, and after it each process asks there once for what its memory holds, of every
+    /// cache: a [group](Self::invalidate_group) takes one step.
     ///
     /// # Errors
     ///
@@ -362,7 +364,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Removes every entry. A load that is under way can no longer store its result. Time is
-    /// proportional to all entries.
+    /// proportional to all entries, as with [`invalidate_pattern`](Self::invalidate_pattern).
     pub async fn clear(&self) {
         self.store.invalidated(Source::Local);
         let all = Pattern::new("*").expect("a star is a pattern");

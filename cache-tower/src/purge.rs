@@ -51,7 +51,9 @@ impl Purger {
         self.0.invalidate(&[key], Vec::new()).await;
     }
 
-    /// Removes all responses.
+    /// Removes all responses of this cache, and of those of its name that share its remote tier: there in time
+    /// proportional to all keys, after which each process asks once for what its memory holds. Not for every
+    /// day; a [group](Self::group) takes one step.
     pub async fn all(&self) {
         self.0.store.invalidated(Source::Purge);
         let Shared { store, names, .. } = &*self.0;

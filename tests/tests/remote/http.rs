@@ -384,7 +384,9 @@ async fn ask_in(app: &App, language: &str) -> String {
 /// What is stored: indexes, and the variants they lead to. Names are digests; a variant has a body.
 fn stored(server: &Server) -> (Vec<String>, Vec<String>) {
     let keys: Vec<String> = redis::from_redis_value(server.ask(&["KEYS", "cache:*"])).unwrap();
-    let values = keys.into_iter().filter(|key| key.starts_with("cache:http%"));
+    let values = keys
+        .into_iter()
+        .filter(|key| key.starts_with("cache:http%"));
     values.partition(|key| {
         let value: Vec<u8> = redis::from_redis_value(server.ask(&["GET", key])).unwrap();
         let holds = |text: &[u8]| value.windows(text.len()).any(|part| part == text);

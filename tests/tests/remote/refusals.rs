@@ -355,6 +355,15 @@ fn urls_that_cannot_be_used_are_errors_that_show_no_secret() {
             format!("redis+sentinel://:{CANARY}@localhost/main/first"),
             "accepted is redis://",
         ),
+        (
+            format!("redis+sentinel://:{CANARY}@localhost/main/0?db=3"),
+            "/service[/database]",
+        ),
+        (
+            format!("redis+sentinel://:{CANARY}@localhost/main?db=3"),
+            "/service[/database]",
+        ),
+        (format!("redis://:{CANARY}@localhost/-1"), "database -1"),
         (String::new(), "scheme"),
     ] {
         let error = remote::from_url(&url).unwrap_err();

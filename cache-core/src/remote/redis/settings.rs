@@ -98,10 +98,12 @@ impl RedisSettings {
 
     fn by_sentinels(several: &Several) -> Result<Self, Error> {
         match several.path.as_slice() {
-            [service] => Self::sentinel(service, several.urls("")),
-            [service, database] => Self::sentinel(service, several.urls(database)),
+            [service] if is_plain(service) => Self::sentinel(service, several.urls("")),
+            [service, database] if is_plain(service) && is_plain(database) => {
+                Self::sentinel(service, several.urls(database))
+            }
             _ => Err(Error::config(
-                "the URL of the remote tier names no service of its sentinels; accepted is redis+sentinel://[user:password@]host[:port][,host[:port]]/service[/database]",
+                "the URL of the remote tier names no service of its sentinels, or more than that and a database; accepted is redis+sentinel://[user:password@]host[:port][,host[:port]]/service[/database]",
             )),
         }
     }
@@ -145,6 +147,12 @@ impl RedisSettings {
         tls::check_url(url)?;
         let info = info_of(url)?;
         tls::check(&info)?;
+        let database = info.redis_settings().db();
+        if database < 0 {
+            return Err(Error::config(format!(
+                "the URL of the remote tier names the database {database}; accepted is 0 or more"
+            )));
+        }
         Ok(Self {
             info,
             layout: Layout::Single,
@@ -367,4 +375,8 @@ impl fmt::Debug for RedisSettings {
             .field("connect", &self.connect)
             .finish_non_exhaustive()
     }
+}
+/// Whether a part of a path is that alone, and nothing that a URL goes on with.
+fn is_plain(part: &str) -> bool {
+    !part.contains(['?', '#'])
 }
