@@ -413,7 +413,7 @@ impl Search<'_> {
         if is_due {
             let refreshed = Arc::clone(&entry);
             let answer = Answer::hit(entry, shape, &judged, ground, self.is_head());
-            return self.refresh(answer, refreshed, key);
+            return self.refresh(answer, &refreshed, key);
         }
         Begin::Answer(Answer::hit(entry, shape, &judged, ground, self.is_head()))
     }
@@ -451,17 +451,31 @@ impl Search<'_> {
     }
 
     /// A stale response, or a fresh one that is due early, is given out; one request refreshes it.
-    fn refresh(&self, answer: Answer, entry: Arc<Entry<Stored>>, key: &SearchKey<'_>) -> Begin {
+    fn refresh(&self, answer: Answer, entry: &Arc<Entry<Stored>>, key: &SearchKey<'_>) -> Begin {
         // After a failure there is a pause; and of a request that keeps nothing nothing is kept.
         if self.is_paused(key) || self.facts.directives.no_store {
             return Begin::Answer(answer);
         }
-        let mut plan = self.plan(Forwarded::Stale, Some(entry), key);
+        let mut plan = self.plan(Forwarded::Stale, Some(Arc::clone(entry)), key);
         plan.lay_off_credentials();
         match Refresh::begin(self.shared, self.policy, plan) {
-            Some(refresh) => Begin::Refresh(answer, Box::new(refresh)),
-            None => Begin::Answer(answer),
+            Some(refresh) if self.is_stored(entry, key) => {
+                Begin::Refresh(answer, Box::new(refresh))
+            }
+            _ => Begin::Answer(answer),
         }
+    }
+
+    /// Whether that is still what is stored: another refresh may have ended between the look-up and the turn
+    /// of this one.
+    fn is_stored(&self, entry: &Arc<Entry<Stored>>, key: &SearchKey<'_>) -> bool {
+        scratch(|bytes| {
+            bytes.extend_from_slice(key.primary());
+            let fields = |names: &[HeaderName]| self.asked.selecting(names);
+            let now = self.shared.store.now();
+            let found = find(self.shared, self.policy, self.depth, fields, bytes, now);
+            found.is_ok_and(|found| Arc::ptr_eq(&found, entry))
+        })
     }
 
     /// Within the pause after a failure the stale response answers without another attempt.

@@ -1,11 +1,12 @@
 //! Stale responses: while one refreshes, and when the origin fails.
 
 use crate::support::*;
-use cache_tower::{HttpCache, Policy, minutes, seconds};
-use futures_util::future::join_all;
+use cache_core::clock::{Clock, Moment};
+use cache_tower::{HttpCache, ManualClock, Policy, minutes, seconds};
+use futures_util::{FutureExt, future::join_all};
 use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::SeqCst},
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 /// A handler that says which call it is, and fails when told.
@@ -225,4 +226,89 @@ fn asy_17_a_runtime_that_ends_takes_its_refreshes_with_it() {
         fetch(&app, "/0").await;
         tokio::time::sleep(seconds(3)).await;
     });
+}
+
+/// A clock that does something else at one of its next readings.
+#[derive(Clone)]
+struct Busy {
+    clock: ManualClock,
+    next: Arc<Mutex<Option<Next>>>,
+}
+
+struct Next {
+    readings: u32,
+    what: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Busy").finish_non_exhaustive()
+    }
+}
+
+impl Clock for Busy {
+    fn now(&self) -> Moment {
+        let next = self.next.lock().unwrap().take();
+        match next {
+            Some(next) if next.readings == 0 => (next.what)(),
+            Some(next) => {
+                let readings = next.readings - 1;
+                *self.next.lock().unwrap() = Some(Next { readings, ..next });
+            }
+            None => {}
+        }
+        self.clock.now()
+    }
+
+    fn wall(&self) -> std::time::SystemTime {
+        self.clock.wall()
+    }
+}
+
+/// ASY-19: between the look-up of one request and its turn to refresh another may renew the response.
+#[tokio::test(start_paused = true)]
+async fn asy_19_who_finds_its_turn_when_all_is_done_does_not_refresh_again() {
+    let calls = Calls::default();
+    let clock = Busy {
+        clock: ManualClock::at(std::time::SystemTime::UNIX_EPOCH + minutes(1)),
+        next: Arc::default(),
+    };
+    let cache = HttpCache::builder().clock(clock.clone()).build().unwrap();
+    let app = around(&cache, Policy::standard(), {
+        let calls = calls.clone();
+        move |_| {
+            let body = if calls.note() == 0 { "first" } else { "later" };
+            let control = "max-age=10, stale-while-revalidate=60";
+            std::future::ready(with(text(body), "cache-control", control))
+        }
+    });
+    let renewed = Arc::new(AtomicUsize::new(0));
+    for readings in 0..20 {
+        fetch(&app, "/").await;
+        clock.clock.advance(seconds(15));
+        let before = calls.count();
+        let (other, counted, asked) = (app.clone(), Arc::clone(&renewed), calls.clone());
+        let what = Box::new(move || {
+            let mut request = get("/");
+            let insists = http::HeaderValue::from_static("no-cache");
+            request.headers_mut().insert("cache-control", insists);
+            // Where the turn is another's already, this one would wait for it, and after that it is too late.
+            let is_before = asked.count() == before;
+            if is_before && call(&other, request).now_or_never().is_some() {
+                counted.fetch_add(1, SeqCst);
+            }
+        });
+        *clock.next.lock().unwrap() = Some(Next { readings, what });
+        fetch(&app, "/").await;
+        settle().await;
+        if clock.next.lock().unwrap().take().is_some() {
+            // It reads the clock less often: all its readings were tried.
+            let renewed = renewed.load(SeqCst);
+            assert!(renewed > 1, "before it looked and after: {renewed}");
+            return;
+        }
+        assert_eq!(calls.count(), before + 1, "after {readings} readings");
+        clock.clock.advance(seconds(100));
+    }
+    panic!("it reads the clock too often");
 }
