@@ -202,15 +202,16 @@ impl SearchKey<'_> {
 impl Search<'_> {
     /// Counts the request, and tells an outer layer of it. In its place: what is decided is large.
     fn count(&self, begin: &mut Begin) {
-        match begin {
+        let settled = match begin {
             Begin::Answer(answer) | Begin::Refresh(answer, _) => {
-                self.settle(answer.decision());
                 self.tell_outer(answer);
+                answer.decision()
             }
-            Begin::Refuse(refusal) => self.settle(refusal.decision()),
+            Begin::Refuse(refusal) => refusal.decision(),
             Begin::Bypass(passage) => {
                 let account = self.account(Decision::Bypass(passage.reason));
                 passage.account = account.map(Box::new);
+                return;
             }
             Begin::Drive(plan) => {
                 plan.account = self.account(Decision::Forward {
@@ -223,8 +224,10 @@ impl Search<'_> {
                     account.about(plan.key.as_bytes());
                 }
                 plan.counted = plan.account.as_ref().map(Account::counted);
+                return;
             }
-        }
+        };
+        self.settle(settled);
     }
 
     /// It is answered, and that is its end.
@@ -467,7 +470,9 @@ impl Search<'_> {
     }
 
     /// Whether that is still what is stored: another refresh may have ended between the look-up and the turn
-    /// of this one.
+    /// of this one. Apart from the way of hits.
+    #[cold]
+    #[inline(never)]
     fn is_stored(&self, entry: &Arc<Entry<Stored>>, key: &SearchKey<'_>) -> bool {
         scratch(|bytes| {
             bytes.extend_from_slice(key.primary());
@@ -602,6 +607,7 @@ impl Plan {
 
 /// The stored response that the request selects, if it is this layer's. `key` is left longer where
 /// selecting fields had to be looked at: by what they select.
+#[inline]
 pub(super) fn find<'h>(
     shared: &Shared,
     policy: &Arc<Policy>,
