@@ -90,6 +90,12 @@ impl End {
     }
 }
 
+/// So much of an input is printed; the rest is in the file that is kept.
+const PRINTED: usize = 256;
+
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let shown = bytes.iter().take(PRINTED);
+    let digits: String = shown.map(|byte| format!("{byte:02x}")).collect();
+    let rest = if bytes.len() > PRINTED { "…" } else { "" };
+    digits + rest
 }
