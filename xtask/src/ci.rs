@@ -3,17 +3,17 @@
 use std::time::Instant;
 
 use crate::report::Report;
-use crate::{deny, examples, features, lint, test, tests_bins};
+use crate::{deny, examples, features, lint, seed, test, tests_bins};
 
 type Step = (&'static str, fn() -> Report);
 
 /// The tests come first, because they are what a change most often breaks.
 const STEPS: &[Step] = &[
-    ("test", test::suite),
+    ("test", || test::suite(seed::of_tree())),
     ("lint", lint::all),
     ("features", || features::check(false)),
     ("deny", || deny::check(false)),
-    ("fuzz", || tests_bins::fuzz(&["--seconds", "10"])),
+    ("fuzz", fuzz),
     ("chaos", chaos),
     ("examples", examples::run_all),
 ];
@@ -30,6 +30,14 @@ const CHAOS: &[(&[&str], &str)] = &[
     (&["leaks"], "20"),
     (&["history"], "3000"),
 ];
+
+fn fuzz() -> Report {
+    let mut args = vec!["--seconds".to_owned(), "10".to_owned()];
+    if let Some(seed) = seed::of_tree() {
+        args.extend(["--seed".to_owned(), seed.to_string()]);
+    }
+    tests_bins::fuzz(&args)
+}
 
 fn chaos() -> Report {
     let mut report = Report::default();

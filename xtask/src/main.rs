@@ -15,6 +15,7 @@ mod hits;
 mod lint;
 mod process;
 mod report;
+mod seed;
 mod system;
 mod tally;
 mod test;
@@ -40,7 +41,7 @@ const VERBS: &[Verb] = &[
         name: "test",
         takes: "",
         about: "install what testing needs, then run every test and the loom model",
-        run: |args| nothing(args).map(|()| test::suite()),
+        run: |args| nothing(args).map(|()| test::suite(None)),
     },
     Verb {
         name: "loom",

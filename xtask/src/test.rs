@@ -7,19 +7,23 @@ use crate::report::Report;
 use crate::system;
 use crate::tally::Tally;
 
-/// Installs what is missing and runs everything.
-pub(crate) fn suite() -> Report {
+/// Installs what is missing and runs everything. Properties are tried with inputs from `seed`, or with new
+/// ones.
+pub(crate) fn suite(seed: Option<u64>) -> Report {
     if let Err(missing) = system::provide() {
         return judge(Tally::default(), Err(missing));
     }
-    let mut report = workspace_tests();
+    let mut report = workspace_tests(seed);
     report.merge(loom());
     report
 }
 
 /// Plain `cargo test`: a fresh machine has no other runner, and it also runs the doctests.
-fn workspace_tests() -> Report {
+fn workspace_tests(seed: Option<u64>) -> Report {
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    if let Some(seed) = seed {
+        tests.env("PROPTEST_RNG_SEED", seed.to_string());
+    }
     counted(tests.arg("--no-fail-fast"))
 }
 
