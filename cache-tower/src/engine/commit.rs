@@ -19,6 +19,7 @@ use crate::{
 use bytes::Bytes;
 use cache_core::{
     Entry, Freshness, Key,
+    clock::Moment,
     policy::Life,
     remote,
     store::{FlightKey, Lead, NewEntry, Outcome, Ticket, Writer},
@@ -39,7 +40,10 @@ pub(super) struct Keep {
     pub(super) key: Key,
     pub(super) ticket: Ticket,
     pub(super) head: Head,
+    /// As they were when its head came,
     pub(super) terms: Terms,
+    /// which was then.
+    pub(super) came: Moment,
     pub(super) declared: Option<u64>,
     /// It renews something stale: a failure is followed by a pause.
     pub(super) renews: bool,
@@ -79,6 +83,13 @@ impl Keep {
     /// The freshness lifetime it has.
     pub(super) fn ttl(&self) -> Ttl {
         Ttl::left(self.terms.life.fresh)
+    }
+
+    /// The time that its body took counts as its age, which is that of the response and not of what is
+    /// stored of it (RFC 9111 §4.2.3).
+    pub(super) fn grow_older(&mut self, now: Moment) {
+        self.terms.later(now.since(self.came));
+        self.came = now;
     }
 
     /// Whether these frames are the body in full: of the declared length, and nothing but data.

@@ -764,6 +764,7 @@ impl Exchange {
             ticket: self.ticket,
             head: Head::of(status, headers, owner, &terms, received, lasting(&groups)),
             terms,
+            came: self.shared.store.now(),
             declared,
             renews: self.plan.renews(&self.policy),
             profile: self.policy.follows(),

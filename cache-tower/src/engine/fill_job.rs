@@ -231,6 +231,7 @@ where
     async fn commit(&mut self) {
         let (lead, sharing) = (self.lead.take(), self.sharing.take());
         let body = self.keep.joined(self.data.iter());
+        self.keep.grow_older(self.shared.store.now());
         let (entry, _) = self
             .keep
             .commit(&self.shared, &body, lead.as_ref(), sharing)

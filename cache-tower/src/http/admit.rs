@@ -47,6 +47,27 @@ pub struct Terms {
     pub length: Option<u64>,
 }
 
+impl Terms {
+    /// The same, `by` later: it is older by so much, and as much less is left of its lifetime, then of
+    /// the windows after it.
+    pub fn later(&mut self, by: Duration) {
+        let Life {
+            fresh,
+            stale_while_revalidate,
+            stale_if_error,
+            ..
+        } = &mut self.life;
+        let overdue = by.saturating_sub(*fresh);
+        *fresh = fresh.saturating_sub(by);
+        for window in [stale_while_revalidate, stale_if_error] {
+            *window = window.saturating_sub(overdue);
+        }
+        let nature = &mut self.nature;
+        nature.initial_age = nature.initial_age.saturating_add(by);
+        nature.overdue = nature.overdue.saturating_add(overdue);
+    }
+}
+
 /// What is kept with a stored response of how it was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nature {

@@ -531,3 +531,58 @@ impl Drop for OpensOnDrop {
         self.0.open();
     }
 }
+
+/// A response with this lifetime, whose body takes 20 seconds after its head.
+fn slow(control: &'static str, length: Option<&'static str>) -> Response<TestBody> {
+    let body = TestBody::of([data("long "), Step::Sleep(seconds(20)), data("song")]);
+    let response = with(Response::new(body), "cache-control", control);
+    match length {
+        Some(length) => with(response, "content-length", length),
+        None => response,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_a_body_took_counts_as_its_age() {
+    // RFC 9111 §4.2.3: the age counts from when the response was received, which is before its body is.
+    for length in [None, Some("9")] {
+        let (cache, app) = app_under(Policy::from_headers(), move |_| async move {
+            slow("max-age=60", length)
+        });
+        fetch(&app, "/").await;
+        settle().await;
+        let hit = fetch(&app, "/").await;
+        assert_eq!(hit.status_field(), "cache-tower;hit;ttl=40;detail=L1");
+        assert_eq!(hit.headers["age"], "20");
+        check(&cache);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_takes_longer_than_its_lifetime_is_stale_when_it_is_here() {
+    let calls = Calls::default();
+    let (cache, app) = app_under(Policy::from_headers(), {
+        let calls = calls.clone();
+        move |_| {
+            calls.note();
+            let control = "max-age=15, stale-while-revalidate=7";
+            async move { slow(control, Some("9")) }
+        }
+    });
+    fetch(&app, "/").await;
+    settle().await;
+    let stale = fetch(&app, "/").await;
+    assert_eq!(
+        stale.status_field(),
+        "cache-tower;hit;ttl=-5;detail=swr",
+        "its window began with the end of its lifetime"
+    );
+    assert_eq!(stale.headers["age"], "20");
+    // What refreshes it takes as long: meanwhile the window ends.
+    tokio::time::sleep(seconds(3)).await;
+    assert_eq!(calls.count(), 2);
+    let refreshed = call(&app, get("/")).await;
+    assert_eq!(refreshed.headers()["age"], "3");
+    let _ = read(refreshed).await;
+    check(&cache);
+}
