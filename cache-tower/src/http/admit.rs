@@ -361,9 +361,13 @@ fn may_be_stored_guarded(response: &ResponseFacts, policy: &Policy) -> bool {
     }
 }
 
-/// Interim ones; 304, which is about what is stored; and those that RFC 6585 forbids to store.
+/// Interim ones; 304, which is about what is stored; 412, 416 and 417, which are about the conditions, the
+/// Range or the Expect of one request, and no key has those; and the ones that RFC 6585 forbids to store.
 fn is_never_stored(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 100..=199 | 304 | 428 | 429 | 431 | 511)
+    matches!(
+        status.as_u16(),
+        100..=199 | 304 | 412 | 416 | 417 | 428 | 429 | 431 | 511
+    )
 }
 
 /// The statuses of RFC 9110 §15 and those that this cache has rules for.

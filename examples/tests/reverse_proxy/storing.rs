@@ -49,6 +49,26 @@ fn statuses_of_rfc_6585_are_never_stored() {
 }
 
 #[test]
+fn what_is_about_a_field_of_one_request_is_not_stored() {
+    // RFC 9110 §15.5.13, §15.5.17, §15.5.18: about its conditions, its Range, its Expect. Those select
+    // nothing, so another request would be told of what it never said.
+    each(
+        [
+            (412, "if-none-match: \"a\""),
+            (416, "range: bytes=50-"),
+            (417, "expect: more"),
+        ],
+        |(status, line)| {
+            let t = Test::new();
+            t.origin(Reply::new(*status).control(FRESH));
+            t.get_with(line).has_status(*status);
+            t.origin(Reply::ok("one").control(FRESH));
+            t.get().says("one");
+        },
+    );
+}
+
+#[test]
 fn a_status_beyond_599_is_passed_on() {
     // RFC 9110 §15: it is invalid, and a client's to make sense of.
     each([600, 799, 999], |status| {
