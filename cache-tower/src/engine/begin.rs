@@ -398,10 +398,10 @@ impl Search<'_> {
     ) -> Begin {
         let shape = match self.fit(&entry) {
             Fit::As(shape) => shape,
-            Fit::Precondition => return self.pass(Bypass::Precondition),
-            Fit::Lacks if self.wants_stored_only() => {
+            Fit::Lacks | Fit::Precondition if self.wants_stored_only() => {
                 return Begin::Refuse(Refusal::OnlyIfCached);
             }
+            Fit::Precondition => return self.pass(Bypass::Precondition),
             Fit::Lacks => return self.forward(Forwarded::Partial, Some(entry), key),
         };
         let ground = match decision {

@@ -532,6 +532,8 @@ fn only_if_cached_goes_with_conditions_and_ranges() {
     only("if-none-match: \"a\"").is(304, "").is_hit();
     only("if-none-match: \"b\"").says("one").is_hit();
     only("range: bytes=0-1").is(206, "on").is_hit();
+    only("if-match: \"a\"").says("one").is_hit();
+    only("if-match: \"b\"").has_status(504);
     t.was_called(1);
 }
 
