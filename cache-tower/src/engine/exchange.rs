@@ -591,7 +591,10 @@ impl Exchange {
     fn supersede(&self, status: StatusCode, reason: Pass) {
         let is_gone = matches!(status.as_u16(), 404 | 410);
         let is_withdrawn = matches!(reason, Pass::NoStore | Pass::Private | Pass::NoCache);
-        if self.plan.stored.is_some() && (is_gone || is_withdrawn) {
+        // A part is not all of it, and an error says nothing of it.
+        let is_full = status.is_success() && status != StatusCode::PARTIAL_CONTENT;
+        let is_replaced = reason == Pass::NoLifetime && (is_full || status.is_redirection());
+        if self.plan.stored.is_some() && (is_gone || is_withdrawn || is_replaced) {
             self.shared.withdraw(&self.plan.key);
         }
     }

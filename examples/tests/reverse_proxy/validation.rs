@@ -309,6 +309,48 @@ fn a_full_response_that_may_not_be_stored_leaves_nothing_to_serve() {
 }
 
 #[test]
+fn a_full_response_that_has_no_lifetime_leaves_nothing_to_serve() {
+    // §4.3.3, also where what it replaces would have been fresh: who asked for the new one is not given
+    // the old one after it.
+    each(
+        [
+            (200, Reply::ok("two")),
+            (200, Reply::ok("two").control("max-age=0")),
+            (301, Reply::new(301).body("two")),
+        ],
+        |(status, reply)| {
+            let t = stored(fresh("one").field("etag", "\"a\""));
+            t.origin(reply.clone());
+            let ask = t.ask("GET").control("no-cache");
+            ask.send().is(*status, "two");
+            t.get().is(*status, "two");
+            t.was_called(3);
+        },
+    );
+}
+
+#[test]
+fn a_part_or_an_error_without_a_lifetime_replaces_nothing() {
+    // §3.3, §4.3.3: the one is not all of it, the other says nothing of it.
+    let part = Reply::new(206)
+        .body("on")
+        .field("content-range", "bytes 0-1/3");
+    each(
+        [
+            ("range: bytes=0-1", 206, part),
+            ("x-a: 1", 405, Reply::new(405)),
+        ],
+        |(line, status, reply)| {
+            let t = stored(fresh("one"));
+            t.origin(reply.clone());
+            let ask = t.ask("GET").control("no-cache").fields(line);
+            ask.send().has_status(*status);
+            t.get().says("one").is_hit();
+        },
+    );
+}
+
+#[test]
 fn an_error_in_validation_is_passed_on_and_forgets_nothing() {
     // §4.3.3: "it can either forward this response to the requesting client"; the old one is validated
     // again.
