@@ -47,7 +47,7 @@ pub struct Policy {
 /// | fields about one client: `WWW-Authenticate`, `Clear-Site-Data`, a CSP nonce, one allowed CORS origin without `Vary: Origin` | never stored | stored |
 /// | `Vary` by Cookie or Authorization | never stored, unless [`per_credential`](Policy::per_credential) | one variant each |
 /// | statuses without a lifetime of their own | 200, 203, 204, 206, 300, 301, 308 | those and 404, 405, 410, 414, 501 (RFC 9110 §15.1); any, by `public` |
-/// | statuses with one | those and 302, 303, 307, 404, 410 | every final one but 304, 412, 416, 417, 428, 429, 431 and 511 |
+/// | statuses with one | those and 302, 303, 307, 404, 410 | every final one but 304, 428, 429, 431 and 511; 412 and 416 where the request had no conditions and no Range |
 /// | a response to POST with a lifetime and its own URI as Content-Location | passed on | stored for GET (RFC 9110 §9.3.3) |
 /// | a Cache-Control that does not parse | nothing is stored | the directive in question is read as the stricter |
 /// | an Accept-Language of the same languages and weights in another order | another variant where weights are equal | the same variant (RFC 9110 §12.5.4) |

@@ -226,11 +226,24 @@ fn not_an_exchange_to_keep(
     if !may_be_stored(response, policy) {
         return Some(Pass::Status);
     }
+    if is_about_what_no_key_holds(request, response.status) {
+        return Some(Pass::Request);
+    }
     // RFC 9110 §9.3.3: of POST only "when they include explicit freshness information".
     if request.method == MethodClass::Post && (policy.is_guarded() || !names_a_lifetime(response)) {
         return Some(Pass::Request);
     }
     None
+}
+
+/// A 412 is about the conditions of this request and a 416 about its Range (RFC 9110 §15.5.13, §15.5.17).
+/// Others would be told of what they never asked.
+fn is_about_what_no_key_holds(request: &RequestFacts, status: StatusCode) -> bool {
+    match status {
+        StatusCode::PRECONDITION_FAILED => request.conditional || request.precondition,
+        StatusCode::RANGE_NOT_SATISFIABLE => request.range,
+        _ => false,
+    }
 }
 
 /// RFC 9111 §3: "the no-store cache directive is not present in the response", unless `must-understand`
@@ -361,13 +374,9 @@ fn may_be_stored_guarded(response: &ResponseFacts, policy: &Policy) -> bool {
     }
 }
 
-/// Interim ones; 304, which is about what is stored; 412, 416 and 417, which are about the conditions, the
-/// Range or the Expect of one request, and no key has those; and the ones that RFC 6585 forbids to store.
+/// Interim ones; 304, which is about what is stored; and those that RFC 6585 forbids to store.
 fn is_never_stored(status: StatusCode) -> bool {
-    matches!(
-        status.as_u16(),
-        100..=199 | 304 | 412 | 416 | 417 | 428 | 429 | 431 | 511
-    )
+    matches!(status.as_u16(), 100..=199 | 304 | 428 | 429 | 431 | 511)
 }
 
 /// The statuses of RFC 9110 §15 and those that this cache has rules for.
