@@ -314,6 +314,11 @@ impl StoredResponse {
         !matches!(self.body, Body::Parts(_))
     }
 
+    /// Whether its body is still coming in.
+    pub(crate) fn is_coming(&self) -> bool {
+        matches!(self.body, Body::Filling(_))
+    }
+
     pub(crate) fn groups(&self) -> &Arc<[String]> {
         &self.head.groups
     }

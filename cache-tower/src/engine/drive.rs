@@ -191,6 +191,8 @@ impl<O: Origin<B>, B> Trip<O, B> {
             return Joined::Alone;
         };
         match candidate(entry, self.shared.store.now()) {
+            // It has become stale on its way: it is for those who came before that (RFC 9111 §4).
+            Some(judged) if response.is_coming() && !judged.is_shared_as_it_is() => Joined::Alone,
             Some(judged) => {
                 let why = self.plan.why;
                 Joined::Answer(Answer::collapsed(Arc::clone(entry), shape, &judged, why))

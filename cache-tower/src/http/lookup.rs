@@ -20,6 +20,21 @@ pub struct Candidate {
     pub immutable: bool,
 }
 
+impl Candidate {
+    /// Whether many may have it without a question for each of them: it is fresh, or within the window in which
+    /// it is refreshed meanwhile.
+    pub fn is_shared_as_it_is(&self) -> bool {
+        matches!(
+            self.freshness,
+            Freshness::Fresh { .. }
+                | Freshness::Stale {
+                    while_revalidate: true,
+                    ..
+                }
+        )
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {

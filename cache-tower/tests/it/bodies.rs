@@ -586,3 +586,34 @@ async fn a_body_that_takes_longer_than_its_lifetime_is_stale_when_it_is_here() {
     let _ = read(refreshed).await;
     check(&cache);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_when_a_body_on_its_way_is_stale_does_not_read_along() {
+    // RFC 9111 §4: "provided that it is allowed to reuse that response for the requests in question".
+    let calls = Calls::default();
+    let (cache, app) = app_under(Policy::from_headers(), {
+        let calls = calls.clone();
+        move |_| {
+            calls.note();
+            async { slow("max-age=15", Some("9")) }
+        }
+    });
+    let leader = call(&app, get("/")).await;
+    tokio::time::sleep(seconds(10)).await;
+    let early = call(&app, get("/")).await;
+    assert_eq!(
+        (&early.headers()["age"], calls.count()),
+        (&"10".parse().unwrap(), 1)
+    );
+    tokio::time::sleep(seconds(6)).await;
+    let late = call(&app, get("/")).await;
+    assert_eq!(calls.count(), 2);
+    assert_eq!(
+        late.headers()["cache-status"],
+        "cache-tower;fwd=uri-miss;ttl=15;stored;collapsed=?0"
+    );
+    for response in [leader, early, late] {
+        assert_eq!(read(response).await.unwrap().body, "long song");
+    }
+    check(&cache);
+}
