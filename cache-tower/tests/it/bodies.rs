@@ -617,3 +617,35 @@ async fn who_comes_when_a_body_on_its_way_is_stale_does_not_read_along() {
     }
     check(&cache);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_may_have_it_stale_or_waited_for_its_end_shares_a_slow_body_all_the_same() {
+    for (control, length, comes_after) in [
+        ("max-age=15, stale-while-revalidate=60", Some("9"), 16),
+        ("max-age=15", None, 12),
+    ] {
+        let calls = Calls::default();
+        let (cache, app) = app_under(Policy::from_headers(), {
+            let calls = calls.clone();
+            move |_| {
+                calls.note();
+                async move { slow(control, length) }
+            }
+        });
+        let leader = call(&app, get("/")).await;
+        tokio::time::sleep(seconds(comes_after)).await;
+        let follower = call(&app, get("/")).await;
+        assert!(
+            follower.headers()["cache-status"]
+                .to_str()
+                .unwrap()
+                .ends_with(";collapsed"),
+            "{control}"
+        );
+        for response in [leader, follower] {
+            assert_eq!(read(response).await.unwrap().body, "long song");
+        }
+        assert_eq!(calls.count(), 1, "{control}");
+        check(&cache);
+    }
+}
