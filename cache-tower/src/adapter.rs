@@ -285,7 +285,7 @@ impl Answer {
     pub fn into_response<B>(self, engine: &Engine) -> Response<ResponseBody<B>> {
         match self.0 {
             Kind::Stored(answer) => answer.into_response(&engine.shared),
-            Kind::Refused(refusal) => refusal.into_response(&engine.shared),
+            Kind::Refused(refusal) => refusal.into_response(),
         }
     }
 }

@@ -94,7 +94,7 @@ where
         let (policy, rule) = self.choice.of(&self.shared, asked.uri, route);
         match engine::begin(&self.shared, policy, asked) {
             Begin::Answer(answer) => ResponseFuture::ready(answer.into_response(&self.shared)),
-            Begin::Refuse(refusal) => ResponseFuture::ready(refusal.into_response(&self.shared)),
+            Begin::Refuse(refusal) => ResponseFuture::ready(refusal.into_response()),
             Begin::Bypass(passage) => {
                 passage.prepare(&self.shared, &mut request);
                 if passage.may_invalidate() && self.shared.store.has_remote() {
@@ -167,7 +167,7 @@ where
     let reply = engine::drive(Arc::clone(&shared), policy, plan, inner, request).await?;
     Ok(match reply {
         Reply::Stored(answer) => answer.into_response(&shared),
-        Reply::Refused(refusal) => refusal.into_response(&shared),
+        Reply::Refused(refusal) => refusal.into_response(),
         Reply::Origin(response, _, job) => {
             if let Some(job) = job {
                 spawn(FillJob::run(job));

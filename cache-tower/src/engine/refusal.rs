@@ -1,10 +1,8 @@
 //! The answers that the cache makes itself.
 
-use super::Shared;
 use crate::{
     body::ResponseBody,
     http::cache_status::{Decision, Forwarded, Then},
-    stored::CACHE_STATUS,
 };
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -21,18 +19,12 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn into_response<RB>(self, shared: &Shared) -> Response<ResponseBody<RB>> {
+    /// Without Cache-Status: "An intermediary SHOULD NOT append a Cache-Status member to responses that it
+    /// generates locally" (RFC 9211 §2).
+    pub(crate) fn into_response<RB>(self) -> Response<ResponseBody<RB>> {
         let mut response = Response::new(ResponseBody::empty());
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let decision = self.decision();
-        if let Some(status) = shared
-            .status
-            .as_ref()
-            .filter(|_| decision != Decision::OnlyIfCached)
-        {
-            headers.insert(CACHE_STATUS, status.value(decision));
-        }
         *response.status_mut() = match self {
             Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
             Self::BadGateway(_) => StatusCode::BAD_GATEWAY,

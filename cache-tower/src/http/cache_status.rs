@@ -37,7 +37,7 @@ pub enum Decision {
         then: Then,
     },
     /// The client wanted nothing but what is stored, and nothing stored will do (RFC 9111 §5.2.1.7). A cache
-    /// sends no Cache-Status with what it makes by itself (RFC 9211 §2).
+    /// sends no Cache-Status with what it makes by itself (RFC 9211 §2): of this there is no value.
     OnlyIfCached,
 }
 

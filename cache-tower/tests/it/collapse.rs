@@ -159,6 +159,10 @@ async fn asy_05_a_failing_origin_is_asked_twice_however_many_wait() {
             "nobody else's body"
         );
         assert_eq!(shared.headers["retry-after"], "1");
+        assert!(
+            !shared.headers.contains_key("cache-status"),
+            "the cache says this by itself (RFC 9211 §2)"
+        );
     }
     check(&cache);
 }
