@@ -70,6 +70,12 @@
 //!   changing that request, and actix's router and this crate panic where they have to: keep what you
 //!   need of it instead.
 //!
+//! # Errors of middleware
+//!
+//! An error that middleware behind a layer returns goes on as it is, and is judged by the status of the response
+//! that actix makes of it. 500, 502, 503 and 504 are failures, for which a stale response may stand in. With any
+//! other the service has answered its client, and that one alone: a 401 or 404 is hidden by nothing stored.
+//!
 //! # Clients that leave
 //!
 //! Set [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed). actix then

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use cache_tower::{HttpCache, Policy, minutes, seconds};
 use futures_util::future::{join_all, poll_immediate};
 use http::Response;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use std::{sync::Arc, time::Duration};
+use tower::{BoxError, Layer, ServiceExt, util::BoxCloneSyncService};
 
 async fn yields(times: usize) {
     for _ in 0..times {
@@ -432,4 +434,40 @@ async fn sto_37_an_update_that_fails_invalidates_nothing() {
     fetch(&app, "/").await;
     assert_eq!(calls.count(), 1);
     check(&cache);
+}
+
+type Boxed = UnsyncBoxBody<Bytes, BoxError>;
+type Failing = BoxCloneSyncService<Req, Response<Boxed>, std::io::Error>;
+
+#[tokio::test]
+async fn a_service_that_fails_is_one_load_that_failed_through_however_many_layers() {
+    for depth in 1..4 {
+        let (cache, calls) = (HttpCache::new(), Calls::default());
+        let noted = calls.clone();
+        let service = tower::service_fn(move |_: Req| {
+            noted.note();
+            async { Err::<Response<Boxed>, _>(std::io::Error::other("it is away")) }
+        });
+        let around = |inner: Failing| {
+            let layered = cache.policy(Policy::ttl(minutes(5))).layer(inner);
+            let boxed = |response: Response<_>| response.map(BodyExt::boxed_unsync);
+            BoxCloneSyncService::new(layered.map_response(boxed))
+        };
+        let app = (0..depth).fold(BoxCloneSyncService::new(service), |app, _| around(app));
+        for request in 1..3 {
+            assert!(app.clone().oneshot(get("/")).await.is_err());
+            let stats = cache.stats();
+            assert_eq!(
+                (
+                    calls.count(),
+                    stats.misses,
+                    stats.loads,
+                    stats.load_failures
+                ),
+                (request, request as u64, request as u64, request as u64),
+                "{depth} layers"
+            );
+        }
+        check(&cache);
+    }
 }
