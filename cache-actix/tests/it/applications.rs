@@ -250,6 +250,7 @@ fn served(workers: usize, cache: &HttpCache, ask: impl FnOnce(SocketAddr) + Send
             App::new()
                 .app_data(calls.clone())
                 .wrap(shared.policy(Policy::ttl(minutes(5))))
+                .wrap(Compress::default())
                 .route(
                     "/panic",
                     web::get().to(async || -> String {
@@ -277,6 +278,12 @@ fn served(workers: usize, cache: &HttpCache, ask: impl FnOnce(SocketAddr) + Send
                 .route(
                     "/{p}",
                     web::get().to(async |calls: Counted| format!("call {}", calls.next())),
+                )
+                .route(
+                    "/long",
+                    web::route()
+                        .guard(guard::Any(guard::Get()).or(guard::Head()))
+                        .to(async || "long enough to be compressed ".repeat(40)),
                 )
                 .route("/{p}", web::head().to(HttpResponse::Ok))
                 .route(
@@ -358,4 +365,25 @@ fn a_handler_that_panics_and_a_body_that_breaks_cost_their_connection_and_nothin
         assert_eq!((stats.flights, stats.entries), (0, 1), "{workers} workers");
         assert_eq!((stats.hits, stats.misses), (5, 13), "{workers} workers");
     }
+}
+
+#[test]
+fn a_head_through_compression_declares_no_length_of_another_coding() {
+    let cache = HttpCache::new();
+    served(1, &cache, |address| {
+        let ask = |method: &str| {
+            let fields = "accept-encoding: gzip\r\nconnection: close\r\n\r\n";
+            let answer = exchange(address, &format!("{method} /long {HOST}{fields}"));
+            answer.to_ascii_lowercase()
+        };
+        let head = |answer: &str| answer.split("\r\n\r\n").next().unwrap().to_owned();
+        // Before anything is stored, and after.
+        for _ in 0..2 {
+            for answer in [ask("HEAD"), ask("GET")] {
+                let head = head(&answer);
+                assert!(head.contains("content-encoding: gzip"), "{head}");
+                assert!(!head.contains("content-length"), "{head}");
+            }
+        }
+    });
 }
