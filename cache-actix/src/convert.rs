@@ -4,7 +4,7 @@
 //! none among names). Both versions accept the same names, values and methods; what one of them did not
 //! would be left out.
 
-use actix_web::{dev::ServiceRequest, http as old};
+use actix_web::{Error, dev::ServiceRequest, http as old};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery,
 };
@@ -25,6 +25,11 @@ pub(crate) fn uri(uri: &old::Uri) -> Option<Uri> {
         (None, Some(path)) => PathAndQuery::try_from(path.as_str()).ok().map(Uri::from),
         _ => uri.to_string().parse().ok(),
     }
+}
+
+/// The status of the response that actix makes of an error.
+pub(crate) fn status_of(error: &Error) -> StatusCode {
+    status(error.as_response_error().status_code())
 }
 
 pub(crate) fn status(status: old::StatusCode) -> StatusCode {

@@ -6,6 +6,7 @@ use actix_web::{
 };
 use cache_tower::adapter::{Engine, Passage};
 use futures_util::future::LocalBoxFuture;
+use http::HeaderMap;
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -133,7 +134,7 @@ where
 
 fn failed(passed: &mut Option<Passed>, error: Error) -> Error {
     if let Some(passed) = passed {
-        passed.passage.failed();
+        passed.failed(&error);
     }
     error
 }
@@ -160,8 +161,15 @@ impl Passed {
         self.passage.enter(f)
     }
 
-    pub(crate) fn failed(&mut self) {
-        self.passage.failed();
+    /// The response that actix makes of an error has a status as well; its fields are not made yet.
+    fn failed(&mut self, error: &Error) {
+        self.passage
+            .invalidate(convert::status_of(error), &HeaderMap::new());
+    }
+
+    pub(crate) async fn failed_shared(&mut self, error: &Error) {
+        let (status, none) = (convert::status_of(error), HeaderMap::new());
+        self.passage.invalidate_shared(status, &none).await;
     }
 
     pub(crate) async fn invalidate_shared<B>(&mut self, response: &ServiceResponse<B>) {

@@ -64,11 +64,18 @@
 //!
 //! * On most answers, the request that it passed on. An answer that is stale and is being refreshed, or
 //!   that stands in for a service that failed, carries another request: of the same method, URI, fields
-//!   and peer, without request extensions, `app_data` and matched resource. The real one is with the
+//!   and peer, without request extensions, `app_data` and matched resource. Nor does it know of the server's own
+//!   TLS: `connection_info` says `http` where neither a field nor the URI says `https`. The real one is with the
 //!   service at that moment.
 //! * Middleware that keeps a clone of the `HttpRequest` while it awaits the service keeps actix from
 //!   changing that request, and actix's router and this crate panic where they have to: keep what you
 //!   need of it instead.
+//!
+//! # Errors of middleware
+//!
+//! An error that middleware behind a layer returns goes on as it is, and is judged by the status of the response
+//! that actix makes of it. 500, 502, 503 and 504 are failures, for which a stale response may stand in. With any
+//! other the service has answered its client, and that one alone: a 401 or 404 is hidden by nothing stored.
 //!
 //! # Clients that leave
 //!

@@ -13,7 +13,7 @@ use actix_web::{
     http::Method,
 };
 use cache_tower::{Groups, Policy, adapter};
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use std::{cell::RefCell, future::poll_fn, rc::Rc};
 
 /// The service, and the request for it. The engine may answer without forwarding it, so it stays where
@@ -80,6 +80,10 @@ where
 {
     type Body = Incoming<B>;
     type Error = Error;
+
+    fn status_of(error: &Error) -> Option<StatusCode> {
+        Some(convert::status_of(error))
+    }
 
     async fn forward(self, request: Request<()>) -> Result<Response<Incoming<B>>, Error> {
         let Held::Unsent(mut forwarded) = self.place.replace(Held::Sent) else {

@@ -141,9 +141,16 @@ where
         inner.call(request).await
     });
     let forwarded = poll_fn(|cx| passed.enter(|| forwarded.as_mut().poll(cx))).await;
-    let response = forwarded.inspect_err(|_| passed.failed())?;
-    passed.invalidate_shared(&response).await;
-    Ok(passed.finished(response))
+    match forwarded {
+        Ok(response) => {
+            passed.invalidate_shared(&response).await;
+            Ok(passed.finished(response))
+        }
+        Err(error) => {
+            passed.failed_shared(&error).await;
+            Err(error)
+        }
+    }
 }
 
 async fn drive<S, B>(

@@ -408,7 +408,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
             stale,
         } = sharing;
         let began = self.store.now();
-        match self.run(lead.scope(load())).await {
+        // The loader is called within the scope too: it may ask before it first waits.
+        match self.run(lead.scope(async { load().await })).await {
             Ok(value) => {
                 let entry = match lease {
                     None => self.keep(lead.ticket(), &key, value, || lead.is_current()),
@@ -626,12 +627,17 @@ impl<V: Send + Sync + 'static> Cache<V> {
         error: &Error,
         current: bool,
     ) -> Option<Duration> {
-        if current && !self.store.is_overtaken(ticket) {
-            Some(self.store.failed(key, error.clone(), &self.policy))
-        } else {
+        if !current || self.store.is_overtaken(ticket) {
             self.store.load_failed(key.as_bytes(), error);
-            None
+            return None;
         }
+        let pause = self.store.failed(key, error.clone(), &self.policy);
+        // An invalidation that came in between had nothing to forget yet.
+        if self.store.is_overtaken(ticket) {
+            self.store.succeeded(key.as_bytes());
+            return None;
+        }
+        Some(pause)
     }
 
     /// Runs a load to its end or its deadline.

@@ -13,6 +13,7 @@ use crate::{
 use foldhash::quality::RandomState;
 use quick_cache::{UnitWeighter, sync};
 use std::{
+    cell::RefCell,
     hash::{BuildHasher, Hash},
     sync::Arc,
     time::Duration,
@@ -127,7 +128,12 @@ impl Pauses {
     }
 
     pub(crate) fn clear(&self) {
-        self.0.moments.clear();
+        // Held until the locks are released: the `Drop` of a loader's error is foreign code.
+        let forgotten = RefCell::new(Vec::new());
+        self.0.moments.retain(|_, pause| {
+            forgotten.borrow_mut().push(Arc::clone(pause));
+            false
+        });
     }
 }
 

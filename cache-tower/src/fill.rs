@@ -152,6 +152,8 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        // Cloned before the lock, and what it replaces dropped after: both run foreign code.
+        let waker = cx.waker().clone();
         let mut state = self.fill.state();
         if let Some(piece) = state.pieces.get(self.at) {
             self.at += 1;
@@ -166,11 +168,10 @@ impl Reader {
         if let Some(end) = state.end {
             return Poll::Ready(Next::End(end));
         }
-        match state.readers.get_mut(&self.id) {
-            Some(Some(known)) => known.clone_from(cx.waker()),
-            Some(none) => *none = Some(cx.waker().clone()),
-            None => {}
-        }
+        let known = state.readers.get_mut(&self.id);
+        let replaced = known.and_then(|known| known.replace(waker));
+        drop(state);
+        drop(replaced);
         Poll::Pending
     }
 
@@ -182,7 +183,9 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.fill.state().readers.remove(&self.id);
+        let waker = self.fill.state().readers.remove(&self.id);
+        // After the lock, as above.
+        drop(waker);
     }
 }
 
@@ -191,5 +194,43 @@ impl fmt::Debug for Reader {
         f.debug_struct("Reader")
             .field("at", &self.at)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc, task::Wake, thread, time::Duration};
+
+    /// A task that is owned by its wakers alone, as with the simplest of executors, and owns a reader.
+    struct Task(#[allow(dead_code, reason = "it is dropped with the task")] Reader);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    fn poll(reader: &mut Reader, waker: &Waker) {
+        let polled = reader.poll_next(&mut Context::from_waker(waker));
+        assert!(polled.is_pending());
+    }
+
+    /// Has `part` part with the last waker of a task that reads the same fill.
+    fn parted(part: fn(Reader)) {
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            let fill = Arc::new(Fill::new(None));
+            let mut reader = fill.reader();
+            poll(&mut reader, &Arc::new(Task(fill.reader())).into());
+            part(reader);
+            done.send(fill.readers())
+        });
+        let left = is_done.recv_timeout(Duration::from_secs(20));
+        assert_eq!(left, Ok(0), "it waits for a lock that it holds");
+    }
+
+    #[test]
+    fn asy_16_a_waker_is_replaced_and_dropped_without_the_lock() {
+        parted(|mut reader| poll(&mut reader, Waker::noop()));
+        parted(drop);
     }
 }

@@ -4,7 +4,8 @@ use crate::support::{self, Calls, eventually, get, send, settled};
 use actix_web::{
     App, Error, HttpMessage, HttpRequest, HttpResponse,
     body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{HttpServiceFactory, Service, ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{StatusCode, header},
     middleware::{Next, from_fn},
     rt::{System, spawn, time::sleep},
@@ -14,11 +15,11 @@ use actix_web::{
 use cache_actix::{HttpCache, Policy, minutes, seconds};
 use futures_util::future::join_all;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
     time::Duration,
 };
@@ -259,6 +260,138 @@ async fn what_is_stale_answers_for_a_service_that_fails_or_is_gone() {
         assert!(stale.headers.get("cache-status").is_some());
     }
     settled(&cache, 4).await;
+}
+
+/// A resource whose middleware, behind the layer, errs with this status while it is not zero.
+fn erring(
+    cache: &HttpCache,
+    policy: Policy,
+    status: &Arc<AtomicU16>,
+) -> impl HttpServiceFactory + use<> {
+    let status = Arc::clone(status);
+    let errs = from_fn(move |request: ServiceRequest, next: Next<_>| {
+        let status = StatusCode::from_u16(status.load(Ordering::SeqCst));
+        async move {
+            match status {
+                Ok(status) => Err(InternalError::new("no", status).into()),
+                Err(_) => next.call(request).await,
+            }
+        }
+    });
+    web::resource("/{p}")
+        .wrap(errs)
+        .wrap(cache.policy(policy))
+        .get(slow)
+        .put(HttpResponse::Ok)
+}
+
+#[actix_web::test]
+async fn an_error_that_says_no_is_an_answer_and_hidden_by_nothing_stale() {
+    let clock = support::clock();
+    let cache = HttpCache::builder().clock(clock.clone()).build().unwrap();
+    let policy = Policy::ttl(seconds(10)).stale_if_error(minutes(5));
+    let status = Arc::new(AtomicU16::new(0));
+    let calls = Counted::new(Arc::new(Calls::default()));
+    let app = App::new()
+        .app_data(calls)
+        .service(erring(&cache, policy, &status));
+    let app = init_service(app).await;
+    let outcome = async |path: &str, is: u16| {
+        status.store(is, Ordering::SeqCst);
+        let request = TestRequest::get().uri(path);
+        let request = request.insert_header((header::HOST, "example.test"));
+        match app.call(request.to_request()).await {
+            Ok(response) => response.status().as_u16(),
+            Err(error) => error.as_response_error().status_code().as_u16(),
+        }
+    };
+    for (no, is_there_after) in [
+        (401, true),
+        (403, true),
+        (429, true),
+        (404, false),
+        (410, false),
+    ] {
+        let path = format!("/{no}");
+        assert_eq!(outcome(&path, 0).await, 200);
+        clock.advance(seconds(11));
+        assert_eq!(outcome(&path, no).await, no, "it is no failure");
+        let after = if is_there_after { 200 } else { 503 };
+        assert_eq!(outcome(&path, 503).await, after, "after {no}");
+    }
+    settled(&cache, 15).await;
+}
+
+#[actix_web::test]
+async fn an_error_of_one_client_is_not_that_of_those_who_wait() {
+    let cache = HttpCache::new();
+    let calls = Counted::new(Arc::new(Calls::default()));
+    let (inside, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let at_once = Rc::clone(&most);
+    let refused = from_fn(move |request: ServiceRequest, next: Next<_>| {
+        let inside = Rc::clone(&inside);
+        inside.set(inside.get() + 1);
+        at_once.set(at_once.get().max(inside.get()));
+        async move {
+            sleep(Duration::from_millis(20)).await;
+            inside.set(inside.get() - 1);
+            match request.headers().contains_key("x-too-many") {
+                true => Err(actix_web::error::ErrorTooManyRequests("slower")),
+                false => next.call(request).await,
+            }
+        }
+    });
+    let app = init_service(
+        App::new().app_data(calls).service(
+            web::resource("/")
+                .wrap(refused)
+                .wrap(cache.policy(Policy::ttl(minutes(5))))
+                .get(slow),
+        ),
+    )
+    .await;
+    let ask = async |is_refused: bool| {
+        let mut request = TestRequest::get();
+        if is_refused {
+            request = request.insert_header(("x-too-many", "1"));
+        }
+        match app.call(request.to_request()).await {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        }
+    };
+    // Those who are refused come first, and lead.
+    let statuses = join_all((0..10).map(|index| ask(index < 3))).await;
+    let (refused, others) = statuses.split_at(3);
+    assert_eq!(refused, [StatusCode::TOO_MANY_REQUESTS; 3]);
+    assert_eq!(others, [StatusCode::OK; 7]);
+    assert_eq!(most.get(), 9, "and none of them waits for another");
+    settled(&cache, 10).await;
+}
+
+#[actix_web::test]
+async fn an_update_that_answers_by_an_error_invalidates_as_its_status_says() {
+    let cache = HttpCache::new();
+    let status = Arc::new(AtomicU16::new(0));
+    let calls = Counted::new(Arc::new(Calls::default()));
+    let app = App::new().app_data(calls.clone()).service(erring(
+        &cache,
+        Policy::ttl(minutes(5)),
+        &status,
+    ));
+    let app = init_service(app).await;
+    for (is, loads) in [(403, 1), (500, 1), (303, 2)] {
+        status.store(0, Ordering::SeqCst);
+        get(&app, "/a").await;
+        status.store(is, Ordering::SeqCst);
+        let update = TestRequest::put().uri("/a");
+        let update = update.insert_header((header::HOST, "example.test"));
+        assert!(app.call(update.to_request()).await.is_err());
+        status.store(0, Ordering::SeqCst);
+        get(&app, "/a").await;
+        assert_eq!(calls.so_far(), loads, "after {is}");
+    }
+    settled(&cache, 9).await;
 }
 
 #[actix_web::test]

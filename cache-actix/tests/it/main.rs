@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and do not hang"
 )]
 
+mod applications;
 mod background;
 mod bodies;
 mod environment;

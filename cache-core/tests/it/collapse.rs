@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
@@ -475,6 +476,24 @@ async fn asy_13_a_loader_that_asks_for_its_own_key_is_told_so() {
     assert!(error.is_load());
     assert!(error.downcast_ref::<Error>().unwrap().is_reentrant());
     assert_eq!((loads.count(), began.elapsed()), (1, Duration::ZERO));
+    settled(&cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn asy_13_a_loader_that_asks_for_its_own_key_before_it_waits_is_told_so_as_well() {
+    let cache = cache();
+    let ask = || cache.get_or_load_optional(&1, || async { Ok::<_, Down>(Some(0)) });
+    let load = || {
+        // As one that blocks its thread until it has an answer.
+        let polled = pin!(ask()).poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Err(error)) = polled else {
+            panic!("it would wait for itself");
+        };
+        assert!(error.is_reentrant());
+        async { Ok::<_, Down>(Some(1)) }
+    };
+    let value = cache.get_or_load_optional(&1, load).await.unwrap();
+    assert_eq!(value.map(|value| *value), Some(1));
     settled(&cache);
 }
 

@@ -1,13 +1,15 @@
 //! After an invalidation is acknowledged nobody gets an older value.
 
 use crate::support::{Down, Loads, asked, cache, cache_of, polled, settled, yields};
-use cache_core::{Cache, Policy, policy::minutes};
+use cache_core::{Cache, Policy, clock::Random, policy::minutes};
 use std::{
+    future::Future,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Waker},
 };
 use tokio::{
     sync::{Mutex, Notify},
@@ -204,6 +206,38 @@ async fn a_failure_from_before_an_invalidation_does_not_answer_after_it() {
         assert_eq!(cache.stats().load_failures, 1);
         settled(&cache);
     }
+}
+
+/// Randomness that is asked for while a failure is being remembered, when an invalidation comes.
+#[derive(Debug, Default, Clone)]
+struct Meddling(Arc<std::sync::Mutex<Option<Cache<u64>>>>);
+
+impl Random for Meddling {
+    fn bits(&self) -> u64 {
+        let cache = self.0.lock().unwrap().take();
+        if let Some(cache) = cache {
+            let invalidated =
+                pin!(cache.invalidate(&1)).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(invalidated.is_ready());
+        }
+        0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_an_invalidation_overtakes_while_it_is_remembered_is_forgotten() {
+    let meddling = Meddling::default();
+    let cache: Cache<u64> = Cache::builder("it")
+        .random(meddling.clone())
+        .build()
+        .unwrap();
+    *meddling.0.lock().unwrap() = Some(cache.clone());
+    let failed = cache.get_or_load(&1, || async { Err::<u64, _>(Down(1)) });
+    failed.await.unwrap_err();
+    assert_eq!(cache.stats().invalidations, 1);
+    let value = cache.get_or_load(&1, || async { Ok::<_, Down>(2) }).await;
+    assert_eq!(*value.unwrap(), 2);
+    settled(&cache);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@
 
 mod collapse;
 mod config;
+mod counts;
 mod environment;
 mod history;
 mod invalidate;

@@ -4,6 +4,7 @@ use crate::support::{Down, cache_of, panic_quietly, polled, settled, yields};
 use allocation_counter::measure;
 use cache_core::{
     Cache, Policy,
+    clock::ManualClock,
     policy::{hours, minutes},
 };
 use std::{
@@ -12,6 +13,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 /// As many where tests are optimised, fewer where they are not.
@@ -401,4 +403,69 @@ async fn asy_16_a_value_may_ask_the_cache_while_it_is_dropped() {
     cache.clear().await;
     assert_eq!(drops.load(Ordering::SeqCst), 403);
     settled(&cache);
+}
+
+/// An error that asks the cache, for more keys than there are locks, when it is dropped.
+#[derive(Debug)]
+struct Prying {
+    cache: Arc<OnceLock<Cache<u64>>>,
+    drops: Arc<AtomicU64>,
+}
+
+impl std::fmt::Display for Prying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it pries")
+    }
+}
+
+impl std::error::Error for Prying {}
+
+impl Drop for Prying {
+    fn drop(&mut self) {
+        if let Some(cache) = self.cache.get() {
+            for key in 0..256_u64 {
+                let asked = cache.get_or_load(&key, std::future::pending::<Result<u64, Down>>);
+                let _ = std::pin::pin!(asked)
+                    .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+            }
+        }
+        self.drops.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn asy_16_an_error_may_ask_the_cache_while_it_is_forgotten() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (cell, drops) = (Arc::new(OnceLock::new()), Arc::new(AtomicU64::new(0)));
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH);
+        let cache: Cache<u64> = Cache::builder("it").clock(clock.clone()).build().unwrap();
+        assert!(cell.set(cache.clone()).is_ok());
+        let fails = async || {
+            let (cache, drops) = (Arc::clone(&cell), Arc::clone(&drops));
+            let failed = cache.get().unwrap().clone();
+            let fail = async || Err::<u64, _>(Prying { cache, drops });
+            failed.get_or_load(&1, fail).await.unwrap_err();
+        };
+        run(async {
+            fails().await;
+            clock.advance(minutes(1));
+            // Replaced, then forgotten by its key, by a pattern, and by a success.
+            fails().await;
+            cache.invalidate(&1).await;
+            fails().await;
+            cache.invalidate_pattern("*").await.unwrap();
+            fails().await;
+            clock.advance(minutes(1));
+            cache
+                .get_or_load(&1, async || Ok::<_, Down>(1))
+                .await
+                .unwrap();
+            cache.clear().await;
+        });
+        settled(&cache);
+        done.send(drops.load(Ordering::SeqCst))
+    });
+    let drops = is_done.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(drops, Ok(4), "it waits for a lock that it holds");
 }

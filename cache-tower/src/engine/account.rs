@@ -191,6 +191,11 @@ impl Counted {
         }
     }
 
+    /// Whether a layer within took it back, asked before the account is closed.
+    pub(super) fn is_another_layers(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) == CLOSED
+    }
+
     /// Where the answer is from; `None` where the account was closed before.
     fn close(&self) -> Option<Tier> {
         match self.0.state.swap(CLOSED, Ordering::Relaxed) {

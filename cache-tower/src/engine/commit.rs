@@ -158,10 +158,12 @@ impl Keep {
                 }
             }
         }
-        let write = |writer: &Writer<'_, Stored>| self.write(shared, writer, body, place.as_ref());
-        let committed = is_current()
-            .then(|| shared.store.commit_with(&self.ticket, write))
-            .flatten();
+        // Whether the turn is still this leader's is asked under the lock of the commit: so one that was
+        // overtaken cannot store after its successor did.
+        let write = |writer: &Writer<'_, Stored>| {
+            is_current().then(|| self.write(shared, writer, body, place.as_ref()))
+        };
+        let committed = shared.store.commit_with(&self.ticket, write).flatten();
         // Memory may decline what the remote tier has: it keeps nothing, or was told of this very write.
         let is_there = place.is_some_and(|place| place.version != 0);
         match committed {

@@ -319,7 +319,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
             .await
         {
             Err(error) => exchange
-                .failed(Failure::Unreachable)
+                .erred(O::status_of(&error))
                 .map_or(Err(error), |stale| Ok(Reply::Stored(stale))),
             Ok(response) => Ok(match exchange.settle(response).await {
                 Settled::Response(response, decision, job) => {

@@ -2,6 +2,7 @@
 
 use super::{
     FillJob, Origin, Shared, UNSHARED, UNSHARED_BY_REQUEST,
+    account::Counted,
     ask::Ask,
     begin::Plan,
     commit::{Keep, uri_group},
@@ -141,14 +142,59 @@ impl Exchange {
             .scope(&self.plan.flight, origin.forward(request))
     }
 
+    /// The origin gave an error in place of a response: of which the framework makes one of this status, if
+    /// it makes any.
+    pub(super) fn erred(&mut self, status: Option<StatusCode>) -> Option<Answer> {
+        let answered = status.filter(|status| !is_failure(*status));
+        if self.was_within() {
+            self.loading.forget();
+        } else {
+            self.shared.store.record(Event::Load);
+            match answered {
+                Some(_) => self.loading.ends(Loaded::Passed),
+                None => self.note_failure(),
+            }
+        }
+        match answered {
+            Some(status) => {
+                self.answered_by_error(status);
+                None
+            }
+            None => self.without_answer(Failure::Unreachable),
+        }
+    }
+
+    /// Whether a layer of this cache further in had the request: then that one's load it was.
+    fn was_within(&self) -> bool {
+        let counted = self.plan.counted.as_ref();
+        counted.is_some_and(Counted::is_another_layers)
+    }
+
+    /// It has no fields and no body here, so nothing of it is kept; else it is as a response.
+    fn answered_by_error(&mut self, status: StatusCode) {
+        if let Some(invalidation) = self.plan.invalidation.take() {
+            // In the background: to wait while holding the error would ask that it be `Send`.
+            invalidation.carry_out_behind(status, &HeaderMap::new());
+        }
+        self.supersede(status, Pass::Status);
+        self.release(unshared(Pass::Status));
+    }
+
     /// The origin failed. What is stale answers, where it may; else one of those who wait tries in
     /// its turn, and if that fails too the others share the failure.
-    pub(super) fn failed(&mut self, failure: Failure) -> Option<Answer> {
-        let error = Error::load("the origin failed");
+    fn failed(&mut self, failure: Failure) -> Option<Answer> {
+        self.note_failure();
+        self.without_answer(failure)
+    }
+
+    fn note_failure(&self) {
         self.loading.ends(Loaded::Failed);
-        self.shared
-            .store
-            .load_failed(self.plan.key.as_bytes(), &error);
+        let key = self.plan.key.as_bytes();
+        self.shared.store.load_failed(key, &origin_failed());
+    }
+
+    fn without_answer(&mut self, failure: Failure) -> Option<Answer> {
+        let error = origin_failed();
         if let (Some(invalidation), Failure::Unreachable) = (self.plan.invalidation.take(), failure)
         {
             invalidation.drop_it();
@@ -880,6 +926,10 @@ impl Exchange {
         );
         self.respond(parts, reader, then, Some(job))
     }
+}
+
+fn origin_failed() -> Error {
+    Error::load("the origin failed")
 }
 
 /// Whether those who wait, here or in other processes, have waited for another before in vain.

@@ -55,7 +55,7 @@ use crate::{
 use alone::Alone;
 use bytes::Bytes;
 use cache_core::{BoxError, Key, Store, observe::Source};
-use http::{HeaderName, Request, Response, Uri};
+use http::{HeaderName, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use policies::Policies;
 use std::{
@@ -178,6 +178,13 @@ pub trait Origin<B> {
 
     /// Why there is no response. It is passed on as it is.
     type Error;
+
+    /// The status of the response that the framework makes of such an error further out, where it makes one.
+    /// A status that is no failure says that the origin did answer: nothing stale stands in for that, and it
+    /// is its own client's alone. Default: none, so that every error is a failure.
+    fn status_of(_: &Self::Error) -> Option<StatusCode> {
+        None
+    }
 
     /// Forwards a request. Its fields may be others than the client's, as where it validates what is
     /// stored; its extensions are for what lies behind.

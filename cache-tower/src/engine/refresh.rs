@@ -6,11 +6,7 @@ use super::{
     exchange::{Exchange, Settled},
     remote::{self, Consulted},
 };
-use crate::{
-    http::{cache_control::RequestDirectives, lookup::Failure},
-    policy::Policy,
-    stored::Stored,
-};
+use crate::{http::cache_control::RequestDirectives, policy::Policy, stored::Stored};
 use cache_core::store::{Lead, Outcome, Permit};
 use http::{Method, Request, header};
 use std::{sync::Arc, time::Duration};
@@ -100,8 +96,8 @@ pub(crate) async fn refresh<O, B>(
             .forward(origin, Request::from_parts(parts, body))
             .await
         {
-            Err(_) => {
-                exchange.failed(Failure::Unreachable);
+            Err(error) => {
+                exchange.erred(O::status_of(&error));
             }
             Ok(response) => {
                 if let Settled::Response(_, _, Some(job)) = exchange.settle(response).await {

@@ -2,10 +2,18 @@
 
 use crate::support::*;
 use bytes::Bytes;
+use cache_core::clock::{Clock, Moment};
 use cache_tower::{HttpCache, Policy, minutes, seconds};
 use futures_util::future::{join_all, poll_immediate};
 use http::Response;
-use std::{sync::Arc, time::Duration};
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, OnceLock},
+    task::{Context, Poll, Waker},
+    time::{Duration, SystemTime},
+};
+use tower::{BoxError, Layer, ServiceExt, util::BoxCloneSyncService};
 
 async fn yields(times: usize) {
     for _ in 0..times {
@@ -280,7 +288,7 @@ async fn asy_11_nobody_queues_for_a_response_that_cannot_be_shared() {
 async fn asy_13_a_handler_that_asks_for_its_own_url_does_not_wait_for_itself() {
     let calls = Calls::default();
     let cache = HttpCache::new();
-    let slot: Arc<std::sync::OnceLock<App>> = Arc::default();
+    let slot: Arc<OnceLock<App>> = Arc::default();
     let app = around(&cache, Policy::ttl(minutes(5)), {
         let (calls, slot) = (calls.clone(), slot.clone());
         move |_| {
@@ -436,4 +444,121 @@ async fn sto_37_an_update_that_fails_invalidates_nothing() {
     fetch(&app, "/").await;
     assert_eq!(calls.count(), 1);
     check(&cache);
+}
+
+type Boxed = UnsyncBoxBody<Bytes, BoxError>;
+type Failing = BoxCloneSyncService<Req, Response<Boxed>, std::io::Error>;
+
+#[tokio::test]
+async fn a_service_that_fails_is_one_load_that_failed_through_however_many_layers() {
+    for depth in 1..4 {
+        let (cache, calls) = (HttpCache::new(), Calls::default());
+        let noted = calls.clone();
+        let service = tower::service_fn(move |_: Req| {
+            noted.note();
+            async { Err::<Response<Boxed>, _>(std::io::Error::other("it is away")) }
+        });
+        let around = |inner: Failing| {
+            let layered = cache.policy(Policy::ttl(minutes(5))).layer(inner);
+            let boxed = |response: Response<_>| response.map(BodyExt::boxed_unsync);
+            BoxCloneSyncService::new(layered.map_response(boxed))
+        };
+        let app = (0..depth).fold(BoxCloneSyncService::new(service), |app, _| around(app));
+        for request in 1..3 {
+            assert!(app.clone().oneshot(get("/")).await.is_err());
+            let stats = cache.stats();
+            assert_eq!(
+                (
+                    calls.count(),
+                    stats.misses,
+                    stats.loads,
+                    stats.load_failures
+                ),
+                (request, request as u64, request as u64, request as u64),
+                "{depth} layers"
+            );
+        }
+        check(&cache);
+    }
+}
+
+/// A clock that stands, and that does something when it is read for the `n`-th time from now on.
+#[derive(Clone, Default)]
+struct Striking(Arc<Mutex<Option<Strike>>>);
+
+type Strike = (usize, Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Striking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Striking")
+    }
+}
+
+impl Clock for Striking {
+    fn now(&self) -> Moment {
+        let mut armed = self.0.lock().unwrap();
+        let strikes = armed.take_if(|(left, _)| *left == 0);
+        if let Some((left, _)) = armed.as_mut() {
+            *left -= 1;
+        }
+        drop(armed);
+        if let Some((_, strike)) = strikes {
+            strike();
+        }
+        Moment::from_nanos(1 << 60)
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    }
+}
+
+/// What is stored where a leader is overtaken at the `n`-th reading of the clock after its response came, by one
+/// that does all it has to do at once. `None` where it was not overtaken.
+async fn stored_after_overtaken_at(n: usize) -> Option<Bytes> {
+    let (calls, clock) = (Calls::default(), Striking::default());
+    let cache = HttpCache::builder().clock(clock.clone()).build().unwrap();
+    let itself = Arc::new(OnceLock::<App>::new());
+    let app = around(&cache, Policy::ttl(minutes(5)), {
+        let (calls, itself) = (calls.clone(), Arc::clone(&itself));
+        move |_| {
+            let is_first = calls.note() == 0;
+            if is_first {
+                let app = itself.get().unwrap().clone();
+                let overtake = move || {
+                    // Past the deadline of whoever leads.
+                    let advanced = poll_at_once(tokio::time::advance(minutes(1)));
+                    assert!(advanced.is_none(), "it advances, and yields");
+                    poll_at_once(fetch(&app, "/"));
+                };
+                *clock.0.lock().unwrap() = Some((n, Box::new(overtake)));
+            }
+            async move { text(if is_first { "old" } else { "new" }) }
+        }
+    });
+    assert!(itself.set(app.clone()).is_ok());
+    assert_eq!(fetch(&app, "/").await.body, "old");
+    let stored = fetch(&app, "/").await.body;
+    check(&cache);
+    (calls.count() == 2).then_some(stored)
+}
+
+fn poll_at_once<F: Future>(work: F) -> Option<F::Output> {
+    let polled = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
+    match polled {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_overtaken_at_any_moment_never_stores_over_its_successor() {
+    let mut overtaken = 0;
+    for n in 0..40 {
+        if let Some(stored) = stored_after_overtaken_at(n).await {
+            assert_eq!(stored, "new", "at reading {n}");
+            overtaken += 1;
+        }
+    }
+    assert!(overtaken >= 2, "{overtaken}");
 }
