@@ -485,7 +485,17 @@ async fn rds_09_whatever_a_user_may_not_do_is_named() {
 #[tokio::test]
 async fn rds_09_a_user_without_channels_stores_and_invalidates_all_the_same() {
     let server = Server::start();
-    let _ = server.ask(&["ACL", "SETUSER", "quiet", "on", ">pw", "~*", "+@all"]);
+    // Before version 7 a user has all channels unless it is said otherwise.
+    let _ = server.ask(&[
+        "ACL",
+        "SETUSER",
+        "quiet",
+        "on",
+        ">pw",
+        "~*",
+        "resetchannels",
+        "+@all",
+    ]);
     let url = format!("redis://quiet:pw@127.0.0.1:{}", server.port());
     let remote = redis(&url);
     let quiet: Cache<u64> = Cache::builder("it")
