@@ -311,7 +311,7 @@ impl Fake {
                 Some(Fault::ReplyLost) | None => {}
             }
             let (there, back) = latency;
-            if there + back >= limit {
+            if there.saturating_add(back) >= limit {
                 return late(limit).await;
             }
             pause(there).await;
