@@ -69,6 +69,7 @@ mod lanes;
 mod link;
 mod names;
 mod node;
+mod resolver;
 mod scripts;
 mod sentinel;
 mod servers;
