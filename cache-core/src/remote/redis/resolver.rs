@@ -112,6 +112,7 @@ fn locked(asked: &Mutex<Asked>) -> MutexGuard<'_, Asked> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::{Redis, RedisSettings, Remote as _, State};
     use std::sync::atomic::{AtomicU32, Ordering};
 
     const MS: Duration = Duration::from_millis(1);
@@ -144,6 +145,21 @@ mod tests {
         let literal = dial(&resolver, "::1").await.unwrap().unwrap();
         assert_eq!(*literal, ["[::1]:1".parse().unwrap()]);
         assert_eq!(LOOKED_UP.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rds_23_a_server_of_a_silent_name_is_dialled_for_a_minute_with_one_look_up() {
+        static LOOKED_UP: AtomicU32 = AtomicU32::new(0);
+        let resolver = Resolver::new(|_, _| {
+            LOOKED_UP.fetch_add(1, Ordering::Relaxed);
+            Box::pin(std::future::pending())
+        });
+        let mut settings = RedisSettings::new("redis://cache.example").unwrap();
+        settings.resolver = resolver;
+        let remote = Redis::with(settings).unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(matches!(remote.health().state, State::Down(_)));
+        assert_eq!(LOOKED_UP.load(Ordering::Relaxed), 1);
     }
 
     /// Slower than a dial waits, it would be asked for in vain for ever.

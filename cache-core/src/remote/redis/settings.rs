@@ -35,7 +35,7 @@ pub struct RedisSettings {
     pub(super) max_value: usize,
     pub(super) large: usize,
     pub(super) observer: Option<Observer>,
-    resolver: Resolver,
+    pub(super) resolver: Resolver,
     #[cfg(feature = "redis-tls")]
     pub(super) tls: tls::Given,
 }
