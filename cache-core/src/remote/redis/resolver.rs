@@ -19,7 +19,7 @@ use tokio::sync::watch;
 /// An answer that came when nobody waited any longer is there for the next dial.
 const KEPT: Duration = Duration::from_secs(1);
 
-type Addresses = Arc<[SocketAddr]>;
+type Addresses = Vec<SocketAddr>;
 type Answer = watch::Receiver<Option<Result<Addresses, RedisError>>>;
 type Looking = Pin<Box<dyn Future<Output = io::Result<Addresses>> + Send>>;
 
@@ -94,8 +94,7 @@ impl AsyncDNSResolver for Resolver {
     ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
         Box::pin(async move {
             let found = self.addresses(host, port).await?;
-            let found: Box<dyn Iterator<Item = SocketAddr> + Send> =
-                Box::new(found.to_vec().into_iter());
+            let found: Box<dyn Iterator<Item = SocketAddr> + Send> = Box::new(found.into_iter());
             Ok(found)
         })
     }
