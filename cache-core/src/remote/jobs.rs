@@ -37,7 +37,7 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 const TOGETHER: usize = 32;
 /// How often an invalidation that is not confirmed is tried again.
 const REPLAY: Duration = Duration::from_millis(100);
-/// The same, at most, where it is refused again and again.
+/// The same, at most, where the user may not do it.
 const LONGEST_REPLAY: Duration = Duration::from_secs(5);
 /// How long the task stays without work: shorter, and every burst would spawn one.
 const IDLE: Duration = Duration::from_millis(500);
@@ -368,8 +368,8 @@ struct Replay {
     running: Option<Trying>,
     /// Not before this.
     next: Option<Instant>,
-    /// So often in a row it was refused.
-    refused: u32,
+    /// So often in a row it was forbidden.
+    forbidden: u32,
 }
 
 impl Replay {
@@ -390,18 +390,18 @@ impl Replay {
             return false;
         };
         self.running = None;
-        self.refused = match round {
+        self.forbidden = match round {
             Round::Open => 0,
-            Round::Refused => self.refused.saturating_add(1),
+            Round::Forbidden => self.forbidden.saturating_add(1),
         };
-        self.next = Some(timer::later(timer::now(), replay_after(self.refused)));
+        self.next = Some(timer::later(timer::now(), replay_after(self.forbidden)));
         true
     }
 }
 
-/// Twice as long after each refusal, up to a limit.
-fn replay_after(refused: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(refused);
+/// Twice as long each time, up to a limit.
+fn replay_after(forbidden: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(forbidden);
     REPLAY.saturating_mul(factor).min(LONGEST_REPLAY)
 }
 

@@ -4,7 +4,7 @@
 //! tier until that has confirmed the removal. So an outage cannot bring back, to the process that
 //! invalidated it, what is still stored there.
 
-use crate::remote::{Failure, Remote, ServerTime};
+use crate::remote::{FORBIDDEN, Failure, Remote, ServerTime};
 use std::{
     collections::HashMap,
     sync::{
@@ -17,7 +17,7 @@ use std::{
 /// More than this, and everything stored before is distrusted instead.
 const MOST: usize = 4096;
 
-/// So many answers in a row may be late, or refusals, in one go.
+/// So many answers may be late in one go, and so many in a row be that the user may not do it.
 const SOME: u32 = 3;
 
 /// Before the server was ever heard, its time is not known: nothing is used until it is.
@@ -50,8 +50,8 @@ pub(crate) struct Entered(u64);
 pub(crate) enum Round {
     /// What is left may be confirmed at any moment.
     Open,
-    /// All that was asked was refused, as where the user may not remove anything: hurrying changes nothing.
-    Refused,
+    /// Nothing that was asked is what the user may do: that lasts, and hurrying changes nothing.
+    Forbidden,
 }
 
 #[derive(Debug, Default)]
@@ -116,30 +116,30 @@ impl Journal {
     }
 
     /// Tries what is pending, each once: one that is not confirmed need not keep others waiting, whose keys
-    /// may be elsewhere. Some in a row that are not answered in time, or refused, are reason enough to stop;
-    /// the next go begins behind them.
+    /// may be elsewhere. Some that are not answered in time, or that the user may not do, are reason enough to
+    /// stop; the next go begins behind them.
     pub(crate) async fn replay(&self, remote: &dyn Remote, limit: Duration) -> Round {
-        let (mut late, mut refused, mut is_open) = (0, 0, false);
+        let (mut late, mut forbidden, mut is_open) = (0, 0, false);
         for (removal, entered) in self.turns(remote) {
             self.pending().tried = entered;
             match remove(remote, &removal, limit).await {
-                Err(Failure::Refused(_)) => refused += 1,
+                Err(Failure::Refused(code)) if *code == *FORBIDDEN => forbidden += 1,
                 other => {
-                    (refused, is_open) = (0, true);
+                    (forbidden, is_open) = (0, true);
                     late += u32::from(other == Err(Failure::Late));
                     if other.is_ok() {
                         self.confirm(&removal, entered);
                     }
                 }
             }
-            if late > SOME || refused > SOME {
+            if late > SOME || forbidden > SOME {
                 break;
             }
         }
-        if is_open || refused == 0 {
+        if is_open || forbidden == 0 {
             Round::Open
         } else {
-            Round::Refused
+            Round::Forbidden
         }
     }
 
@@ -228,24 +228,40 @@ mod tests {
 
     /// RDS-09: who may not remove anything asks little, and of all in turn.
     #[tokio::test(start_paused = true)]
-    async fn rds_09_where_all_is_refused_some_are_tried_and_then_the_next() {
+    async fn rds_09_where_all_is_forbidden_some_are_tried_and_then_the_next() {
         use crate::remote::fake::{Fake, Fault};
         let (journal, remote) = (Journal::default(), Fake::new());
         for n in 0..100 {
             journal.enter(key(&n.to_string()), None);
         }
         let limit = Duration::from_millis(10);
-        let refused = [Some(Fault::Refused); 4];
+        let forbidden = [Some(Fault::Forbidden); 4];
         for _ in 0..2 {
-            remote.inject(refused);
-            assert_eq!(journal.replay(&remote, limit).await, Round::Refused);
+            remote.inject(forbidden);
+            assert_eq!(journal.replay(&remote, limit).await, Round::Forbidden);
             assert_eq!(journal.pending().removals.len(), 100);
         }
-        remote.inject([None].into_iter().chain(refused));
+        remote.inject([None].into_iter().chain(forbidden));
         assert_eq!(journal.replay(&remote, limit).await, Round::Open);
         assert!(journal.covers(b"7") && !journal.covers(b"8"));
         journal.replay(&remote, limit).await;
         assert!(journal.is_empty());
+    }
+
+    /// As by a master that is being replaced: other nodes take what is theirs, and it does so soon.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_now_keeps_no_other_waiting() {
+        use crate::remote::fake::{Fake, Fault};
+        let (journal, remote) = (Journal::default(), Fake::new());
+        for n in 0..100 {
+            journal.enter(key(&n.to_string()), None);
+        }
+        remote.inject([Some(Fault::Refused); 50]);
+        let limit = Duration::from_millis(10);
+        assert_eq!(journal.replay(&remote, limit).await, Round::Open);
+        assert_eq!(journal.pending().removals.len(), 50);
+        remote.inject([Some(Fault::Refused); 50]);
+        assert_eq!(journal.replay(&remote, limit).await, Round::Open);
     }
 
     #[test]

@@ -1180,7 +1180,7 @@ async fn rds_09_what_may_not_be_removed_is_tried_less_and_less_often() {
     for key in 0..KEYS {
         a.cache.insert(&key, 1).await.unwrap();
     }
-    a.link.inject((0..REFUSALS).map(|_| Some(Fault::Refused)));
+    a.link.inject((0..REFUSALS).map(|_| Some(Fault::Forbidden)));
     for key in 0..KEYS {
         a.cache.invalidate(&key).await;
     }

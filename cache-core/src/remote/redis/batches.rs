@@ -3,11 +3,11 @@
 #[cfg(feature = "redis-cluster")]
 use crate::remote::redis::cluster::{Cluster, Unit};
 use crate::remote::{
-    Failure, Found, Value,
+    FORBIDDEN, Failure, Found, Value,
     redis::{
         CHANGED, Inner, WOKEN,
         answers::count,
-        lanes::{FORBIDDEN, Manner},
+        lanes::Manner,
         message_of, millis,
         node::Node,
         servers::{Servers, only},

@@ -91,13 +91,13 @@ use crate::{
     Error,
     policy::LONGEST,
     remote::{
-        Ask, Failure, Found, Health, Leased, Remote, ServerTime, Token, Value, Watcher, Work,
+        Ask, FORBIDDEN, Failure, Found, Health, Leased, Remote, ServerTime, Token, Value, Watcher,
+        Work,
     },
     timer,
 };
 use answers::{count, leased, size_in, version};
 use bytes::Bytes;
-use lanes::FORBIDDEN;
 use link::{CHANGED, EVERYTHING, WOKEN, message_of};
 use names::Name;
 use node::Call;
