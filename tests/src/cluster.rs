@@ -103,17 +103,41 @@ impl Cluster {
     ///
     /// Where that takes longer than some seconds.
     pub fn replace(&mut self, pair: usize) {
+        let gone = self.kill_master(pair);
+        self.is_replaced_soon(&gone);
+        self.bring_back(&gone);
+    }
+
+    /// Kills whoever is the master of this pair.
+    pub fn kill_master(&mut self, pair: usize) -> Gone {
         let (first, second) = (pair, pair + self.len() / 2);
-        let (out, next) = if self.is_master(first) {
+        let (node, next) = if self.is_master(first) {
             (first, second)
         } else {
             (second, first)
         };
-        self.node_mut(out).kill();
-        wait("the replica takes over", || self.is_master(next));
-        self.node_mut(out).run();
+        self.node_mut(node).kill();
+        Gone { node, next }
+    }
+
+    /// Waits until its replica is the master.
+    ///
+    /// # Panics
+    ///
+    /// Where that takes longer than some seconds.
+    pub fn is_replaced_soon(&self, gone: &Gone) {
+        wait("the replica takes over", || self.is_master(gone.next));
+    }
+
+    /// Starts it again, as the replica of who took over.
+    ///
+    /// # Panics
+    ///
+    /// Where that takes longer than some seconds.
+    pub fn bring_back(&mut self, gone: &Gone) {
+        self.node_mut(gone.node).run();
         wait("it is back as a replica", || {
-            let info = self.node(out).try_ask(&["INFO", "replication"]);
+            let info = self.node(gone.node).try_ask(&["INFO", "replication"]);
             let info: String = info.map(text_of).unwrap_or_default();
             info.contains("role:slave") && info.contains("master_link_status:up")
         });
@@ -150,14 +174,15 @@ impl Cluster {
         self.nodes.get_mut(n).expect("there are so many nodes")
     }
 
-    /// Lets clients be sent to another port for a node, as that of a proxy before it, and waits until all
-    /// nodes say so.
-    pub fn announce(&self, n: usize, port: u16) {
-        let (port, node) = (port.to_string(), self.node(n));
+    /// Starts a node again, so that clients are sent to another port for it, as that of a proxy before it, and
+    /// waits until all nodes say so. What it had is lost. Before version 7 no node learns such a port while it runs.
+    pub fn announce(&mut self, n: usize, port: u16) {
+        let (port, node) = (port.to_string(), self.node_mut(n));
         let bus = (node.port() + 10_000).to_string();
-        let set = |name, value: &str| node.ask(&["CONFIG", "SET", name, value]);
-        let _ = set("cluster-announce-bus-port", &bus);
-        let _ = set("cluster-announce-port", &port);
+        node.kill();
+        node.add_options(&["--cluster-announce-bus-port", &bus]);
+        node.add_options(&["--cluster-announce-port", &port]);
+        node.run();
         let address = format!("127.0.0.1:{port}@");
         wait("the port is known", || {
             let knows = |node: &Server| {
@@ -165,6 +190,7 @@ impl Cluster {
             };
             self.nodes.iter().all(knows)
         });
+        self.is_well_soon();
     }
 
     /// The number of nodes.
@@ -254,6 +280,13 @@ impl Cluster {
     fn id(&self, n: usize) -> String {
         text_of(self.node(n).ask(&["CLUSTER", "MYID"]))
     }
+}
+
+/// A master that was killed, and the replica that is to take over.
+#[derive(Debug)]
+pub struct Gone {
+    node: usize,
+    next: usize,
 }
 
 /// A slot on its way.

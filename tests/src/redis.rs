@@ -77,6 +77,12 @@ impl Server {
         }
     }
 
+    /// From the next start on it has these options as well.
+    pub fn add_options(&mut self, options: &[&str]) {
+        self.options
+            .extend(options.iter().map(|&option| option.to_owned()));
+    }
+
     /// Starts the process, and waits until it answers.
     pub fn run(&mut self) {
         let port = self.port.to_string();

@@ -3,8 +3,8 @@
 use crate::{
     Pattern,
     remote::{
-        Ask, Failure, Found, Health, Leased, MAX_KEY, Notice, Remote, ServerTime, State, Token,
-        Value, Watcher, Work,
+        Ask, FORBIDDEN, Failure, Found, Health, Leased, MAX_KEY, Notice, Remote, ServerTime, State,
+        Token, Value, Watcher, Work,
     },
     timer,
 };
@@ -37,6 +37,8 @@ pub enum Fault {
     ReplyLost,
     /// The store refuses it.
     Refused,
+    /// Its user may not do it.
+    Forbidden,
 }
 
 #[derive(Default, Clone)]
@@ -307,11 +309,12 @@ impl Fake {
             }
             match fault {
                 Some(Fault::Refused) => return Err(Failure::Refused("FAKE".into())),
+                Some(Fault::Forbidden) => return Err(Failure::Refused(FORBIDDEN.into())),
                 Some(Fault::RequestLost) => return late(limit).await,
                 Some(Fault::ReplyLost) | None => {}
             }
             let (there, back) = latency;
-            if there + back >= limit {
+            if there.saturating_add(back) >= limit {
                 return late(limit).await;
             }
             pause(there).await;

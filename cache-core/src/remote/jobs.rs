@@ -6,7 +6,10 @@
 
 use crate::{
     observe::tell,
-    remote::{Remote, ServerTime, Token, journal::Journal},
+    remote::{
+        Remote, ServerTime, Token,
+        journal::{Journal, Round},
+    },
     spawn::spawn,
     timer,
 };
@@ -25,6 +28,7 @@ use std::{
 use tokio::sync::Notify;
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Trying = Pin<Box<dyn Future<Output = Round> + Send>>;
 
 /// More jobs than these, or more bytes in them, and the next is dropped.
 const MOST: usize = 1024;
@@ -33,6 +37,8 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 const TOGETHER: usize = 32;
 /// How often an invalidation that is not confirmed is tried again.
 const REPLAY: Duration = Duration::from_millis(100);
+/// The same, at most, where the user may not do it.
+const LONGEST_REPLAY: Duration = Duration::from_secs(5);
 /// How long the task stays without work: shorter, and every burst would spawn one.
 const IDLE: Duration = Duration::from_millis(500);
 /// No operation in the background takes longer.
@@ -202,7 +208,7 @@ impl Jobs {
         let shift = Shift {
             jobs: Arc::clone(self),
             running: Vec::new(),
-            replay: Replay::Next(timer::now()),
+            replay: Replay::default(),
             is_over: false,
         };
         // Outside a runtime the shift is dropped, and so over, and what is queued waits.
@@ -285,11 +291,10 @@ impl Jobs {
     }
 
     fn is_to_replay(&self, replay: &Replay) -> bool {
-        let is_time = matches!(replay, Replay::Next(at) if *at <= timer::now());
-        is_time && self.journal.is_pending() && self.remote.health().is_up()
+        replay.is_due(timer::now()) && self.journal.is_pending() && self.remote.health().is_up()
     }
 
-    fn replay(self: &Arc<Self>) -> Job {
+    fn replay(self: &Arc<Self>) -> Trying {
         let jobs = Arc::clone(self);
         Box::pin(async move { jobs.journal.replay(&*jobs.remote, PATIENCE).await })
     }
@@ -358,28 +363,46 @@ struct Shift {
 }
 
 /// Invalidations being confirmed, which may take longer than a lease lasts.
-enum Replay {
-    Running(Job),
+#[derive(Default)]
+struct Replay {
+    running: Option<Trying>,
     /// Not before this.
-    Next(Instant),
+    next: Option<Instant>,
+    /// So often in a row it was forbidden.
+    forbidden: u32,
 }
 
 impl Replay {
     fn is_running(&self) -> bool {
-        matches!(self, Self::Running(_))
+        self.running.is_some()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        !self.is_running() && self.next.is_none_or(|at| at <= now)
     }
 
     /// Whether it has just ended.
     fn ends(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_over = match self {
-            Self::Running(job) => job.as_mut().poll(cx).is_ready(),
-            Self::Next(_) => false,
+        let Some(running) = &mut self.running else {
+            return false;
         };
-        if is_over {
-            *self = Self::Next(timer::later(timer::now(), REPLAY));
-        }
-        is_over
+        let Poll::Ready(round) = running.as_mut().poll(cx) else {
+            return false;
+        };
+        self.running = None;
+        self.forbidden = match round {
+            Round::Open => 0,
+            Round::Forbidden => self.forbidden.saturating_add(1),
+        };
+        self.next = Some(timer::later(timer::now(), replay_after(self.forbidden)));
+        true
     }
+}
+
+/// Twice as long each time, up to a limit.
+fn replay_after(forbidden: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(forbidden);
+    REPLAY.saturating_mul(factor).min(LONGEST_REPLAY)
 }
 
 impl Shift {
@@ -397,7 +420,7 @@ impl Shift {
         self.running.extend(jobs.renewals());
         self.running.extend(jobs.returns());
         if jobs.is_to_replay(&self.replay) {
-            self.replay = Replay::Running(jobs.replay());
+            self.replay.running = Some(jobs.replay());
         }
         let something = jobs.something.notified();
         let news = news(&mut self.running, &mut self.replay, something);

@@ -4,7 +4,7 @@
 //! tier until that has confirmed the removal. So an outage cannot bring back, to the process that
 //! invalidated it, what is still stored there.
 
-use crate::remote::{Failure, Remote, ServerTime};
+use crate::remote::{FORBIDDEN, Failure, Remote, ServerTime};
 use std::{
     collections::HashMap,
     sync::{
@@ -17,7 +17,7 @@ use std::{
 /// More than this, and everything stored before is distrusted instead.
 const MOST: usize = 4096;
 
-/// So many answers may be late in one go.
+/// So many answers may be late in one go, and so many in a row be that the user may not do it.
 const SOME: u32 = 3;
 
 /// Before the server was ever heard, its time is not known: nothing is used until it is.
@@ -42,14 +42,25 @@ pub(crate) struct Journal {
 
 /// Names one entry into the journal. Entries of the same removal are told apart: a confirmation says
 /// nothing of one that was entered after what it confirms was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entered(u64);
+
+/// What came of trying what is pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// What is left may be confirmed at any moment.
+    Open,
+    /// Nothing that was asked is what the user may do: that lasts, and hurrying changes nothing.
+    Forbidden,
+}
 
 #[derive(Debug, Default)]
 struct Pending {
     /// Each with its latest entry.
     removals: HashMap<Removal, Entered>,
     entries: u64,
+    /// The one that was tried last.
+    tried: Entered,
     /// There were too many: whatever was born up to this time is not used by this process.
     floor: Option<ServerTime>,
 }
@@ -105,27 +116,46 @@ impl Journal {
     }
 
     /// Tries what is pending, each once: one that is not confirmed need not keep others waiting, whose keys
-    /// may be elsewhere. Some that are not answered in time are reason enough to stop.
-    pub(crate) async fn replay(&self, remote: &dyn Remote, limit: Duration) {
-        let pending: Vec<(Removal, Entered)> = {
-            let mut pending = self.pending();
-            if pending.floor == Some(UNKNOWN) {
-                pending.floor = remote.now().or(Some(UNKNOWN));
-            }
-            let removals = pending.removals.iter();
-            removals
-                .map(|(removal, entered)| (removal.clone(), *entered))
-                .collect()
-        };
-        let mut late = 0;
-        for (removal, entered) in pending {
+    /// may be elsewhere. Some that are not answered in time, or that the user may not do, are reason enough to
+    /// stop; the next go begins behind them.
+    pub(crate) async fn replay(&self, remote: &dyn Remote, limit: Duration) -> Round {
+        let (mut late, mut forbidden, mut is_open) = (0, 0, false);
+        for (removal, entered) in self.turns(remote) {
+            self.pending().tried = entered;
             match remove(remote, &removal, limit).await {
-                Ok(_) => self.confirm(&removal, entered),
-                Err(Failure::Late) if late >= SOME => return,
-                Err(Failure::Late) => late += 1,
-                Err(_) => {}
+                Err(Failure::Refused(code)) if *code == *FORBIDDEN => forbidden += 1,
+                other => {
+                    (forbidden, is_open) = (0, true);
+                    late += u32::from(other == Err(Failure::Late));
+                    if other.is_ok() {
+                        self.confirm(&removal, entered);
+                    }
+                }
+            }
+            if late > SOME || forbidden > SOME {
+                break;
             }
         }
+        if is_open || forbidden == 0 {
+            Round::Open
+        } else {
+            Round::Forbidden
+        }
+    }
+
+    /// What is pending, from the one after that which was tried last.
+    fn turns(&self, remote: &dyn Remote) -> Vec<(Removal, Entered)> {
+        let mut pending = self.pending();
+        if pending.floor == Some(UNKNOWN) {
+            pending.floor = remote.now().or(Some(UNKNOWN));
+        }
+        let removals = pending.removals.iter();
+        let mut turns: Vec<(Removal, Entered)> = removals
+            .map(|(removal, entered)| (removal.clone(), *entered))
+            .collect();
+        let tried = pending.tried;
+        turns.sort_unstable_by_key(|(_, entered)| (*entered <= tried, *entered));
+        turns
     }
 
     /// Whether there is anything to replay.
@@ -194,6 +224,44 @@ mod tests {
         assert_eq!(journal.pending().removals.len(), 1);
         journal.replay(&remote, Duration::from_millis(10)).await;
         assert!(journal.is_empty());
+    }
+
+    /// RDS-09: who may not remove anything asks little, and of all in turn.
+    #[tokio::test(start_paused = true)]
+    async fn rds_09_where_all_is_forbidden_some_are_tried_and_then_the_next() {
+        use crate::remote::fake::{Fake, Fault};
+        let (journal, remote) = (Journal::default(), Fake::new());
+        for n in 0..100 {
+            journal.enter(key(&n.to_string()), None);
+        }
+        let limit = Duration::from_millis(10);
+        let forbidden = [Some(Fault::Forbidden); 4];
+        for _ in 0..2 {
+            remote.inject(forbidden);
+            assert_eq!(journal.replay(&remote, limit).await, Round::Forbidden);
+            assert_eq!(journal.pending().removals.len(), 100);
+        }
+        remote.inject([None].into_iter().chain(forbidden));
+        assert_eq!(journal.replay(&remote, limit).await, Round::Open);
+        assert!(journal.covers(b"7") && !journal.covers(b"8"));
+        journal.replay(&remote, limit).await;
+        assert!(journal.is_empty());
+    }
+
+    /// As by a master that is being replaced: other nodes take what is theirs, and it does so soon.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_now_keeps_no_other_waiting() {
+        use crate::remote::fake::{Fake, Fault};
+        let (journal, remote) = (Journal::default(), Fake::new());
+        for n in 0..100 {
+            journal.enter(key(&n.to_string()), None);
+        }
+        remote.inject([Some(Fault::Refused); 50]);
+        let limit = Duration::from_millis(10);
+        assert_eq!(journal.replay(&remote, limit).await, Round::Open);
+        assert_eq!(journal.pending().removals.len(), 50);
+        remote.inject([Some(Fault::Refused); 50]);
+        assert_eq!(journal.replay(&remote, limit).await, Round::Open);
     }
 
     #[test]

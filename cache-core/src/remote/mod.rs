@@ -63,6 +63,9 @@ pub const MAX_KEY: usize = 1024;
 /// A value of more bytes may need more time on its way than a request has in all.
 pub(crate) const LARGE: usize = 64 * 1024;
 
+/// The code of what a user may not do, which lasts.
+pub(crate) const FORBIDDEN: &str = "NOPERM";
+
 /// What `bytes` that are known to be on their way are waited for, beyond the limit: 1 ms for 8 KiB,
 /// which a link of 100 Mbit/s does in two thirds of that. Over one that is slower, or that many
 /// share, a value of this size is not worth waiting for.
@@ -194,7 +197,8 @@ pub enum Failure {
     Away,
     /// It did not answer within the limit, or the connection broke.
     Late,
-    /// It refused, with this code; other operations may work.
+    /// It refused, with this code; other operations may work. `NOPERM` is for what lasts, since the user may not do
+    /// it: an invalidation is then tried again less and less often.
     Refused(Arc<str>),
     /// The value or key is larger than it takes.
     TooLarge,

@@ -1170,6 +1170,34 @@ async fn a_lease_is_renewed_while_many_invalidations_are_confirmed() {
     assert_eq!(load.await.unwrap().unwrap(), 1);
 }
 
+/// RDS-09: a user who may not remove anything does not go on asking for it without a pause; what may be removed
+/// again is.
+#[tokio::test(start_paused = true)]
+async fn rds_09_what_may_not_be_removed_is_tried_less_and_less_often() {
+    const KEYS: u64 = 1000;
+    const REFUSALS: u64 = 100_000;
+    let [a, b] = processes(&policy());
+    for key in 0..KEYS {
+        a.cache.insert(&key, 1).await.unwrap();
+    }
+    a.link.inject((0..REFUSALS).map(|_| Some(Fault::Forbidden)));
+    for key in 0..KEYS {
+        a.cache.invalidate(&key).await;
+    }
+    tokio::time::sleep(seconds(60)).await;
+    let mut left = 0;
+    while a.link.look(b"none", seconds(1)).await.is_err() {
+        left += 1;
+    }
+    let again = REFUSALS - left - KEYS;
+    assert!((20..120).contains(&again), "{again} in a minute");
+    tokio::time::sleep(seconds(6)).await;
+    for key in 0..KEYS {
+        assert!(b.cache.get(&key).await.is_none());
+    }
+    rested(&a).await;
+}
+
 /// G16: also while the lease of a load that was cancelled cannot be given back.
 #[tokio::test(start_paused = true)]
 async fn nothing_runs_on_for_a_store_that_is_away() {

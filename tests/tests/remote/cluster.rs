@@ -384,7 +384,7 @@ async fn memory_is_not_stale_after_a_slot_moved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rds_28_a_link_to_one_node_that_is_half_open_bounds_staleness() {
     const BOUND: Duration = Duration::from_secs(3);
-    let cluster = Cluster::start(3, 0);
+    let mut cluster = Cluster::start(3, 0);
     let proxy = Proxy::before(cluster.node(0).port()).await;
     block_in_place(|| cluster.announce(0, proxy.port()));
     let [writer, reader] = [(); 2].map(|()| hasty(&cluster.url(), policy()));

@@ -481,11 +481,73 @@ async fn rds_09_whatever_a_user_may_not_do_is_named() {
     }
 }
 
+/// RDS-09: what a user may no longer do while it is used, it does not go on trying without a pause.
+#[tokio::test]
+async fn rds_09_who_may_no_longer_remove_says_so_and_asks_little() {
+    const KEYS: u64 = 500;
+    let server = Server::start();
+    let user = |may: &str| {
+        let words = [
+            "ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", may,
+        ];
+        let _ = server.ask(&words);
+    };
+    user("+unlink");
+    let url = format!("redis://worker:pw@127.0.0.1:{}", server.port());
+    let cache = process(&url, policy());
+    coherent(&cache).await;
+    for key in 0..KEYS {
+        cache.insert(&key, 1).await.unwrap();
+    }
+    user("-unlink");
+    for key in 0..KEYS {
+        cache.invalidate(&key).await;
+    }
+    let degraded = || cache.remote_stats().unwrap().health.degraded.join("; ");
+    assert!(
+        degraded().contains("UNLINK is not available"),
+        "{}",
+        degraded()
+    );
+    let tried = || refused(&server, "unlink");
+    let before = tried();
+    until("it is tried again", async || tried() > before).await;
+    // In this time all were tried ten times over, were none held back.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(tried() - before < KEYS, "{}", tried() - before);
+    user("+unlink");
+    let left = || match server.ask(&["DBSIZE"]) {
+        ::redis::Value::Int(left) => left,
+        other => panic!("{other:?}"),
+    };
+    until("all are removed", async || left() == 0).await;
+    assert!(!degraded().contains("UNLINK"), "{}", degraded());
+}
+
+/// How often the server has refused a command to its user.
+fn refused(server: &Server, command: &str) -> u64 {
+    let stats: String = ::redis::from_redis_value(server.ask(&["INFO", "commandstats"])).unwrap();
+    let line = format!("cmdstat_{command}:");
+    let line = stats.lines().find(|text| text.starts_with(&line)).unwrap();
+    let (_, count) = line.split_once("rejected_calls=").unwrap();
+    count.split(',').next().unwrap().parse().unwrap()
+}
+
 /// RDS-09: since version 7 a user has no channels unless they are granted.
 #[tokio::test]
 async fn rds_09_a_user_without_channels_stores_and_invalidates_all_the_same() {
     let server = Server::start();
-    let _ = server.ask(&["ACL", "SETUSER", "quiet", "on", ">pw", "~*", "+@all"]);
+    // Before version 7 a user has all channels unless it is said otherwise.
+    let _ = server.ask(&[
+        "ACL",
+        "SETUSER",
+        "quiet",
+        "on",
+        ">pw",
+        "~*",
+        "resetchannels",
+        "+@all",
+    ]);
     let url = format!("redis://quiet:pw@127.0.0.1:{}", server.port());
     let remote = redis(&url);
     let quiet: Cache<u64> = Cache::builder("it")

@@ -30,8 +30,8 @@ impl Scene {
     fn start(sentinels: u16) -> Self {
         let fast = ["--repl-diskless-sync-delay", "0"];
         let master = Server::start_with(&fast);
-        let of = format!("127.0.0.1 {}", master.port());
-        let replica = Server::start_with(&[&fast[..], &["--replicaof", &of]].concat());
+        let of = ["--replicaof", "127.0.0.1", &master.port().to_string()];
+        let replica = Server::start_with(&[&fast[..], &of].concat());
         wait("the replica is up to date", || {
             info(&replica).contains("master_link_status:up")
         });

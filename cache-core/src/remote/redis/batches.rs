@@ -3,7 +3,7 @@
 #[cfg(feature = "redis-cluster")]
 use crate::remote::redis::cluster::{Cluster, Unit};
 use crate::remote::{
-    Failure, Found, Value,
+    FORBIDDEN, Failure, Found, Value,
     redis::{
         CHANGED, Inner, WOKEN,
         answers::count,
@@ -132,6 +132,11 @@ impl Cluster {
             tell(pipeline, self.shared(), CHANGED, keys.copied());
         };
         let answers = self.all(Class::Small, &units, close, limit).await;
+        for (unit, answer) in units.iter().zip(&answers) {
+            if let Ok(node) = self.owner(&unit.name) {
+                note_removal(&node, answer);
+            }
+        }
         all_done(&answers)?;
         let removed = answers.iter().flatten();
         Ok(removed.map(|counts| counts.last().map_or(0, count)).sum())
@@ -224,8 +229,19 @@ async fn remove_all(node: &Arc<Node>, keys: &[&[u8]], limit: Duration) -> Result
     pipeline.add_command(leases).add_command(values);
     tell(&mut pipeline, shared, CHANGED, keys.iter().copied());
     let answers = node.several(Class::Small, &pipeline, limit).await;
-    let answers = answers.map_err(|miss| only(node, miss))?;
+    let answers = answers.map_err(|miss| only(node, miss));
+    note_removal(node, &answers);
+    let answers = answers?;
     Ok(answers.get(1).map_or(0, count))
+}
+
+/// Whether the user may remove what a node has is known once it was tried.
+fn note_removal<T>(node: &Node, answer: &Result<T, Failure>) {
+    match answer {
+        Ok(_) => node.may_remove(true),
+        Err(Failure::Refused(code)) if **code == *FORBIDDEN => node.may_remove(false),
+        Err(_) => {}
+    }
 }
 
 fn put(shared: &Shared, name: Vec<u8>, value: &Value) -> Cmd {

@@ -217,11 +217,7 @@ async fn probe(node: &Node, connection: &Connection) -> Result<(), Trouble> {
     unlink.arg(node.shared.names.group("%none"));
     let unlinked = ask(clone(connection), &unlink, node.shared.settings.probe).await;
     // Of a cluster, another node may have that name.
-    node.degrade(
-        "UNLINK",
-        matches!(&unlinked, Some(Err(error)) if is_forbidden(error)),
-        "nothing is stored, and what is invalidated is found again by others",
-    );
+    node.may_remove(!matches!(&unlinked, Some(Err(error)) if is_forbidden(error)));
     // Nothing, which means nothing to who hears it. A user may be allowed the command, and no channel.
     let mut publish = redis::cmd("PUBLISH");
     publish.arg(node.shared.names.channel()).arg("");

@@ -4,7 +4,7 @@
 //! of requests at a time. One checkout per request would cost several times the throughput.
 
 use crate::remote::{
-    Failure,
+    FORBIDDEN, Failure,
     redis::{settings::RedisSettings, shared::Class, tls},
 };
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
@@ -331,8 +331,6 @@ pub(super) fn reason(error: &RedisError) -> Arc<str> {
 pub(super) fn is_forbidden(error: &RedisError) -> bool {
     error.code() == Some(FORBIDDEN)
 }
-
-pub(super) const FORBIDDEN: &str = "NOPERM";
 
 /// The library and the system say so in words alone.
 pub(super) fn is_unknown_host(error: &RedisError) -> bool {

@@ -12,6 +12,10 @@
 //! connection every operation is [`Failure::Away`] at once; one task dials in the background, at
 //! random intervals of up to half a second. Three requests in a row without an answer, and the
 //! connections are given up: so a link that is half open, or a frozen server, costs three budgets.
+//! A name is looked up on one thread of the runtime at a time, however long that takes.
+//!
+//! What is invalidated meanwhile is removed when the server is back. Where the user may not, it is tried again at
+//! growing intervals of up to 5 seconds, a few at a time; until then it is not found by the process that invalidated it.
 //!
 //! # Sentinel
 //!
@@ -69,6 +73,7 @@ mod lanes;
 mod link;
 mod names;
 mod node;
+mod resolver;
 mod scripts;
 mod sentinel;
 mod servers;
@@ -86,13 +91,13 @@ use crate::{
     Error,
     policy::LONGEST,
     remote::{
-        Ask, Failure, Found, Health, Leased, Remote, ServerTime, Token, Value, Watcher, Work,
+        Ask, FORBIDDEN, Failure, Found, Health, Leased, Remote, ServerTime, Token, Value, Watcher,
+        Work,
     },
     timer,
 };
 use answers::{count, leased, size_in, version};
 use bytes::Bytes;
-use lanes::FORBIDDEN;
 use link::{CHANGED, EVERYTHING, WOKEN, message_of};
 use names::Name;
 use node::Call;

@@ -480,6 +480,12 @@ impl Node {
         self.shared.health.set_state(self.id, state);
     }
 
+    /// Notes whether its user may remove what is stored, which may change while it is used.
+    pub(super) fn may_remove(&self, may: bool) {
+        let consequence = "nothing is stored, and what is invalidated is found again by others";
+        self.degrade("UNLINK", !may, consequence);
+    }
+
     /// Notes that a capability is missing, or there.
     pub(super) fn degrade(&self, what: &'static str, is_missing: bool, consequence: &str) {
         self.shared

@@ -3,6 +3,7 @@
 use super::{
     address::{Kind, Layout, Several, alike, info_of},
     health::Observer,
+    resolver::Resolver,
     tls,
 };
 use crate::{
@@ -34,6 +35,7 @@ pub struct RedisSettings {
     pub(super) max_value: usize,
     pub(super) large: usize,
     pub(super) observer: Option<Observer>,
+    pub(super) resolver: Resolver,
     #[cfg(feature = "redis-tls")]
     pub(super) tls: tls::Given,
 }
@@ -167,6 +169,7 @@ impl RedisSettings {
             max_value: 1024 * 1024,
             large: 64 * 1024,
             observer: None,
+            resolver: Resolver::default(),
             #[cfg(feature = "redis-tls")]
             tls: tls::Given::default(),
         })
@@ -361,6 +364,7 @@ impl RedisSettings {
             .set_connection_timeout(Some(self.connect))
             .set_response_timeout(None)
             .set_pipeline_buffer_size(1024)
+            .set_dns_resolver(self.resolver.clone())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests in an open loop.
 
+use crate::late::{Lateness, Watch};
 use cache_core::{
     Cache, Policy,
     remote::{Redis, RedisSettings},
@@ -37,45 +38,13 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime can be built")
 }
 
-/// A thread that only sleeps, a millisecond at a time. How late it wakes is the machine's doing: it is
-/// shown beside what requests felt, and not subtracted from it.
-pub(crate) struct Idle {
-    done: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<Vec<(Instant, Duration)>>,
-}
-
-impl Idle {
-    pub(crate) fn start() -> Self {
-        let done = Arc::new(AtomicBool::new(false));
-        let is_done = Arc::clone(&done);
-        let thread = std::thread::spawn(move || {
-            let mut late = Vec::new();
-            while !is_done.load(Ordering::Relaxed) {
-                let slept = Instant::now();
-                std::thread::sleep(MILLISECOND);
-                late.push((slept, slept.elapsed().saturating_sub(MILLISECOND)));
-            }
-            late
-        });
-        Self { done, thread }
-    }
-
-    /// When it went to sleep, and how late it woke each time.
-    pub(crate) fn end(self) -> Vec<(Instant, Duration)> {
-        self.done.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or_default()
-    }
-}
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-
 /// What requests felt.
 #[derive(Default)]
 pub(crate) struct Felt {
     pub(crate) times: Mutex<Vec<Duration>>,
     /// The slow ones, and when they were meant to begin.
     slow: Mutex<Vec<(Instant, Duration)>>,
-    idle: Mutex<Vec<(Instant, Duration)>>,
+    late: Mutex<Lateness>,
     pub(crate) failed: AtomicU64,
     pub(crate) wrong: AtomicU64,
 }
@@ -91,23 +60,17 @@ impl Felt {
             .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     }
 
-    /// Shows the slowest, and how late the machine was meanwhile.
+    /// Shows the slowest, and how late the process and the machine were meanwhile.
     pub(crate) fn explain(&self) {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         slow.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
-        let millis = |time: Duration| time.as_secs_f64() * 1e3;
-        let began = idle.first().map(|(at, _)| *at);
         for (at, time) in slow.iter().take(5) {
-            let meanwhile = |late: &&(Instant, Duration)| {
-                late.0 < *at + *time && late.0 + MILLISECOND + late.1 > *at
-            };
-            let late = idle.iter().filter(meanwhile).map(|(_, late)| *late).max();
-            let second = began.map_or(0.0, |began| at.duration_since(began).as_secs_f64());
             println!(
-                "  slow: {:.1} ms at second {second:.3}; the machine was {:.1} ms late meanwhile",
-                millis(*time),
-                millis(late.unwrap_or_default())
+                "  slow: {:.1} ms at second {:.3}; {}",
+                time.as_secs_f64() * 1e3,
+                late.second(*at),
+                late.meanwhile(*at, *time)
             );
         }
     }
@@ -123,12 +86,12 @@ impl Felt {
 /// Asks at the rate while `trouble` lasts, and says what was felt.
 pub(crate) async fn during(cache: &Cache<u64>, trouble: impl Future<Output = ()>) -> Arc<Felt> {
     let (felt, done) = (Arc::new(Felt::default()), Arc::new(AtomicBool::new(false)));
-    let idle = Idle::start();
+    let watch = Watch::start();
     let asking = tokio::spawn(ask(cache.clone(), Arc::clone(&felt), Arc::clone(&done)));
     trouble.await;
     done.store(true, Ordering::Relaxed);
     asking.await.expect("asking goes on to its end");
-    *felt.idle.lock().unwrap_or_else(PoisonError::into_inner) = idle.end();
+    *felt.late.lock().unwrap_or_else(PoisonError::into_inner) = watch.end();
     felt
 }
 

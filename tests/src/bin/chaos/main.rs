@@ -13,6 +13,7 @@
 mod actix;
 mod contended;
 mod fleet;
+mod late;
 mod leaks;
 mod load;
 mod scenarios;
@@ -77,6 +78,12 @@ const SCENARIOS: &[Scenario] = &[
         about: "started without Redis, which then appears",
         cycles: 20,
         run: scenarios::start,
+    },
+    Scenario {
+        name: "late-start",
+        about: "of a cluster the master with the groups is killed; who starts then uses its replacement",
+        cycles: 10,
+        run: scenarios::late_start,
     },
     Scenario {
         name: "readonly",
@@ -201,7 +208,7 @@ fn list() {
 fn holds(scenario: &Scenario, cycles: Option<u32>, judged: Judged) -> bool {
     let cycles = cycles.unwrap_or(scenario.cycles);
     println!("{}, {cycles} cycles: {}", scenario.name, scenario.about);
-    let idle = load::Idle::start();
+    let idle = late::Sleeper::start(None);
     let figures = (scenario.run)(cycles);
     show(idle.end());
     for (what, figure) in &figures {

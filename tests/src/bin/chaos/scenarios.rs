@@ -133,6 +133,50 @@ pub(crate) fn cluster(cycles: u32) -> Figures {
     })
 }
 
+/// G6, for a cluster: a process that starts while the node with the groups is away, and not replaced yet.
+pub(crate) fn late_start(cycles: u32) -> Figures {
+    run(async move {
+        let mut cluster = tokio::task::block_in_place(|| Cluster::start(3, 3));
+        let (mut ready, mut used) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..cycles {
+            // Of the name that the default prefix gives to what the groups lie beside.
+            let owner = cluster.owner("lease:{cache:}%born");
+            let gone = tokio::task::block_in_place(|| cluster.kill_master(owner % 3));
+            let began = Instant::now();
+            let cache = process(&cluster.url());
+            let first = stores(&cache, 0).await;
+            ready = ready.max(began.elapsed());
+            assert!(!first, "there is no clock yet");
+            tokio::task::block_in_place(|| cluster.is_replaced_soon(&gone));
+            let (began, mut key) = (Instant::now(), 0);
+            while !stores(&cache, key).await {
+                key += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            coherent(&cache).await;
+            used = used.max(began.elapsed());
+            tokio::task::block_in_place(|| cluster.bring_back(&gone));
+        }
+        vec![
+            (
+                "ready",
+                Figure::at_most(200.0, "ms", ready.as_secs_f64() * 1e3),
+            ),
+            (
+                "used after it was replaced",
+                Figure::at_most(1000.0, "ms", used.as_secs_f64() * 1e3),
+            ),
+        ]
+    })
+}
+
+/// Loads something, and says whether others can find anything that was loaded so far.
+async fn stores(cache: &Cache<u64>, key: u64) -> bool {
+    let load = || async { Ok::<u64, String>(7) };
+    assert!(cache.get_or_load(&key, load).await.is_ok());
+    cache.stats().remote_stored > 0
+}
+
 /// G4.
 pub(crate) fn half_open(cycles: u32) -> Figures {
     run(async move {

@@ -3,9 +3,9 @@
 use super::{Cluster, left};
 use crate::{
     remote::{
-        Failure,
+        FORBIDDEN, Failure,
         redis::{
-            lanes::{FORBIDDEN, Manner},
+            lanes::Manner,
             node::{Miss, Node},
             shared::Class,
         },

@@ -26,7 +26,7 @@ const LEAST: Duration = Duration::from_millis(50);
 
 /// Keeps the map, until the last handle is gone.
 pub(super) async fn keep(cluster: Weak<Cluster>, news: Arc<Notify>) {
-    let mut failures = 0;
+    let mut failures = 0_u32;
     loop {
         let Some(strong) = cluster.upgrade() else {
             return;
@@ -37,7 +37,7 @@ pub(super) async fn keep(cluster: Weak<Cluster>, news: Arc<Notify>) {
                 strong.pause()
             }
             Err(trouble) => {
-                failures += 1;
+                failures = failures.saturating_add(1);
                 let reason = format!("the nodes of the cluster are not known: {}", trouble.reason);
                 strong.shared.health.set_trouble(Some(reason.into()));
                 pause_after(failures, trouble.is_refusal)
@@ -54,11 +54,9 @@ impl Cluster {
     /// Sooner while a node is away, which may be replaced at any moment.
     fn pause(&self) -> Duration {
         let heartbeat = self.shared.settings.heartbeat;
-        if self.map().nodes().all(|node| node.lanes().is_some()) {
-            heartbeat * 4
-        } else {
-            heartbeat
-        }
+        let map = self.map().clone();
+        let is_all = map.nodes().all(|node| node.lanes().is_some());
+        pause_of(heartbeat, is_all)
     }
 
     async fn learn(self: &Arc<Self>) -> Result<(), Trouble> {
@@ -73,7 +71,7 @@ impl Cluster {
     /// One of those that have connections, another each time: who was cut off from the others may not know
     /// what they know.
     fn connected(&self) -> Option<Arc<Node>> {
-        let map = self.map();
+        let map = self.map().clone();
         let there: Vec<_> = map.nodes().filter(|node| node.lanes().is_some()).collect();
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         let chosen = next.checked_rem(there.len())?;
@@ -130,8 +128,8 @@ impl Cluster {
     }
 
     fn addresses(&self) -> Vec<ConnectionAddr> {
-        let places = self.map();
-        let places = places.nodes().filter_map(|node| node.place());
+        let map = self.map().clone();
+        let places = map.nodes().filter_map(|node| node.place());
         let known = places.map(|place| place.address.clone());
         let mut addresses: Vec<_> = known.chain(self.seeds.iter().cloned()).collect();
         if !addresses.is_empty() {
@@ -151,20 +149,18 @@ impl Cluster {
         let ranges = ranges(answer)
             .ok_or_else(|| Trouble::of("what it says of its slots is not to be understood"))?;
         let make = |address| Node::new(&self.shared, Source::At(address));
-        let mut map = self.map_mut();
-        let new = map
+        let pen = self.pen();
+        let before = self.map().clone();
+        let map = before
             .redrawn(&ranges, from, timer::now(), make)
             .map_err(|error| Trouble::from(&error))?;
-        let is_gap = map.differs_from(&new);
-        let old = std::mem::replace(&mut *map, new);
         let chorus = &self.shared.chorus;
-        chorus.seat(seats(&map), is_gap);
+        chorus.seat(seats(&map), before.differs_from(&map));
         self.set_clock(&map);
-        let (nodes, is_whole) = (map.nodes().cloned().collect::<Vec<_>>(), map.is_whole());
-        drop(map);
-        // Whoever is not among the nodes any more ends here, outside of the lock.
-        drop(old);
-        nodes.iter().for_each(Node::attend);
+        let map = self.put_to_use(map);
+        drop((pen, before));
+        map.nodes().for_each(Node::attend);
+        let is_whole = map.is_whole();
         let words = "some slots of the cluster have no node";
         self.shared
             .health
@@ -182,6 +178,27 @@ impl Cluster {
     }
 }
 
+fn pause_of(heartbeat: Duration, is_all: bool) -> Duration {
+    if is_all {
+        heartbeat.saturating_mul(4)
+    } else {
+        heartbeat
+    }
+}
+
 fn question() -> Cmd {
     redis::cmd("CLUSTER").arg("SLOTS").take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_of_any_length_has_a_pause() {
+        let (second, longest) = (Duration::from_secs(1), Duration::MAX);
+        assert_eq!(pause_of(second, true), 4 * second);
+        assert_eq!(pause_of(second, false), second);
+        assert_eq!(pause_of(longest, true), longest);
+    }
 }

@@ -14,10 +14,10 @@ use std::{
 /// A node that others led to, and that the map does not know, is kept for so long.
 const GUEST: Duration = Duration::from_secs(60);
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Map {
     /// By slot, the place of its node among the masters.
-    owners: Vec<Option<u16>>,
+    owners: Arc<[Option<u16>]>,
     masters: Vec<Arc<Node>>,
     guests: Vec<(Arc<Node>, Instant)>,
 }
@@ -48,18 +48,11 @@ impl Map {
         !self.owners.is_empty() && self.owners.iter().all(Option::is_some)
     }
 
-    /// Keeps `node` for a while, unless there is one at this address.
-    pub(super) fn welcome(
-        &mut self,
-        address: &ConnectionAddr,
-        node: Arc<Node>,
-        now: Instant,
-    ) -> Arc<Node> {
-        if let Some(known) = self.at(address) {
-            return Arc::clone(known);
-        }
-        self.guests.push((Arc::clone(&node), now));
-        node
+    /// The same, which keeps `node` for a while.
+    pub(super) fn welcoming(&self, node: Arc<Node>, now: Instant) -> Self {
+        let mut new = self.clone();
+        new.guests.push((node, now));
+        new
     }
 
     /// The map that these ranges are of. Nodes that are known stay; `make` makes the others.
@@ -74,10 +67,7 @@ impl Map {
         now: Instant,
         make: impl Fn(ConnectionAddr) -> Result<Arc<Node>, E>,
     ) -> Result<Self, E> {
-        let mut new = Self {
-            owners: vec![None; usize::from(SLOTS)],
-            ..Self::default()
-        };
+        let (mut new, mut owners) = (Self::default(), vec![None; usize::from(SLOTS)]);
         for range in ranges {
             let Some(address) = range.address(asked) else {
                 continue;
@@ -92,14 +82,14 @@ impl Map {
                 }
             };
             let slots = usize::from(range.first)..=usize::from(range.last);
-            for owner in new.owners.get_mut(slots).unwrap_or_default() {
+            for owner in owners.get_mut(slots).unwrap_or_default() {
                 *owner = u16::try_from(place).ok();
             }
         }
         let is_new = |node: &Arc<Node>| new.masters.iter().all(|master| master.id != node.id);
         let stays = |(node, since): &&(Arc<Node>, Instant)| is_new(node) && now < *since + GUEST;
         let guests = self.guests.iter().filter(stays).cloned().collect();
-        new.guests = guests;
+        (new.owners, new.guests) = (owners.into(), guests);
         Ok(new)
     }
 

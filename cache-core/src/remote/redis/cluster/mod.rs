@@ -68,7 +68,7 @@ use map::Map;
 use redis::{Cmd, ConnectionAddr, Value};
 use std::{
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, AtomicUsize},
     },
     time::{Duration, Instant},
@@ -77,7 +77,11 @@ use std::{
 pub(super) struct Cluster {
     shared: Arc<Shared>,
     seeds: Vec<ConnectionAddr>,
-    map: RwLock<Map>,
+    /// Locked to look something up, and to put another in its place, for nothing that takes longer: a thread
+    /// that is made to wait by the machine meanwhile makes all requests wait.
+    map: RwLock<Arc<Map>>,
+    /// Held by who draws another map.
+    pen: Mutex<()>,
     /// For dials that only ask who is there.
     gate: Gate,
     /// Whom to ask next.
@@ -93,6 +97,7 @@ impl Cluster {
             shared: Arc::clone(shared),
             seeds: seeds.to_vec(),
             map: RwLock::default(),
+            pen: Mutex::default(),
             gate: Gate::default(),
             next: AtomicUsize::new(0),
             learner: Arc::default(),
@@ -216,7 +221,7 @@ impl Cluster {
         Err(Failure::Away)
     }
 
-    fn owner(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Node>, Failure> {
+    pub(super) fn owner(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Node>, Failure> {
         if let Some(node) = self.map().owner(name) {
             return Ok(Arc::clone(node));
         }
@@ -251,13 +256,30 @@ impl Cluster {
             return Some(Arc::clone(node));
         }
         let node = Node::new(&self.shared, Source::At(address.clone())).ok()?;
-        let mut map = self.map_mut();
+        let pen = self.pen();
+        let map = self.map().clone();
         // Another may have been as quick.
-        let node = map.welcome(&address, node, timer::now());
+        if let Some(node) = map.at(&address) {
+            return Some(Arc::clone(node));
+        }
+        let map = map.welcoming(Arc::clone(&node), timer::now());
         self.shared.chorus.seat(seats(&map), false);
-        drop(map);
+        self.put_to_use(map);
+        drop(pen);
         node.attend();
         Some(node)
+    }
+
+    /// Lets requests use this map from now on. Who has to be heard is known by then, so that nothing is read
+    /// from a node whose changes nobody waits for.
+    fn put_to_use(&self, map: Map) -> Arc<Map> {
+        let map = Arc::new(map);
+        let mut place = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, Arc::clone(&map));
+        drop(place);
+        // Whoever is not among the nodes any more ends here, outside of the lock.
+        drop(old);
+        map
     }
 
     /// What a miss means that is not followed.
@@ -273,12 +295,12 @@ impl Cluster {
         failure
     }
 
-    fn map(&self) -> RwLockReadGuard<'_, Map> {
+    fn map(&self) -> RwLockReadGuard<'_, Arc<Map>> {
         self.map.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn map_mut(&self) -> RwLockWriteGuard<'_, Map> {
-        self.map.write().unwrap_or_else(PoisonError::into_inner)
+    fn pen(&self) -> MutexGuard<'_, ()> {
+        self.pen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
