@@ -32,7 +32,8 @@
 //! # What it does not protect from
 //!
 //! * A handler whose response depends on a field that is neither in the key nor named by its Vary:
-//!   the first answer is given to all. Name it in Vary, or by [`Policy::vary_by_header`].
+//!   the first answer is given to all. Name it in Vary, or by [`Policy::vary_by_header`]. Cookie and
+//!   Authorization are known for what they are; an `X-Api-Key` is not, nor a client's certificate or address.
 //! * A policy that declares more than is true: [`Policy::ignore_credentials`], a query parameter that
 //!   is ignored and matters.
 //! * Other processes, without a [remote tier](adapter::HttpCacheBuilder::remote): an invalidation reaches
