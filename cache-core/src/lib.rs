@@ -23,7 +23,8 @@
 //!   refreshes](Policy::stale_while_revalidate), and [when a load
 //!   fails](Policy::stale_if_error).
 //! * **Groups** of any number of entries are invalidated in one step.
-//! * **Memory is bounded by bytes**, keys and bookkeeping included.
+//! * **Memory is bounded by bytes**, keys and bookkeeping included, as far as it is
+//!   [told](CacheBuilder::weigh) what values weigh.
 //!
 //! # Where values are kept
 //!

@@ -16,6 +16,7 @@ use std::fmt;
 /// Groups::new(["user:42", "team:7"]).put(response.extensions_mut());
 /// ```
 #[derive(Clone, PartialEq, Eq, Default)]
+#[must_use = "groups are of no response until they are put into its extensions"]
 pub struct Groups(Vec<String>);
 
 /// Without what may not reach a log.

@@ -17,4 +17,5 @@ mod macros;
 mod middleware;
 mod purge;
 mod support;
+mod threads;
 mod workers;

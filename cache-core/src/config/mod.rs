@@ -123,6 +123,7 @@ struct Inner {
 
 /// Where entries are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tiers {
     /// In memory.
     Memory,
@@ -134,6 +135,7 @@ pub enum Tiers {
 
 /// A line of the printed table.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Row {
     /// The variable.
     pub name: Cow<'static, str>,

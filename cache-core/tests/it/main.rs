@@ -21,3 +21,4 @@ mod remote;
 mod runtime;
 mod stale;
 mod support;
+mod threads;
