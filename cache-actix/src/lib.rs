@@ -125,6 +125,8 @@
 //! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control, and a count of tasks |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod body;
 mod cache;
 mod convert;

@@ -76,6 +76,8 @@
 //! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod groups;
 mod purge;
 mod routing;

@@ -67,6 +67,8 @@
 //! * A value must not be changed through interior mutability: its weight is taken once.
 //! * Beside the bytes of its entries a cache remembers up to 16,384 failing keys, with their errors.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builder;
 mod cache;
 mod call;

@@ -42,7 +42,6 @@ impl Groups {
     }
 
     /// These and those, which may be none.
-    #[must_use]
     pub fn and(mut self, others: Option<Self>) -> Self {
         self.0.extend(others.into_iter().flat_map(Self::into_names));
         self
