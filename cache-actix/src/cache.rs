@@ -60,7 +60,8 @@ impl HttpCache {
     }
 
     /// A cache set by the [environment](cache_tower::config): in memory by default, with Redis if
-    /// `CACHE_URL` says so.
+    /// `CACHE_URL` says so and the feature `redis` is on. Each call makes another cache: a service has one, and
+    /// clones it.
     ///
     /// # Errors
     ///
@@ -150,6 +151,7 @@ impl From<adapter::HttpCache<Actix>> for HttpCache {
 /// layer gives only what it stored itself. Layers whose policies are equal count as one, as those
 /// that each worker makes for itself.
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it wraps something"]
 pub struct CacheLayer(adapter::CacheLayer<Actix>);
 
 impl CacheLayer {
@@ -161,6 +163,10 @@ impl CacheLayer {
 
     /// A layer of a cache of its own, set by the [environment](cache_tower::config). Make it outside of the
     /// closure that makes the `App`, and clone it: made within, each worker has a cache for itself.
+    ///
+    /// For a service that needs just this. Beside an [`HttpCache`] with policies it would be a second cache, with
+    /// as much memory again, that no purge of the other reaches: there that cache is itself the middleware for all
+    /// else.
     ///
     /// # Errors
     ///

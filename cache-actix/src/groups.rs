@@ -14,6 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder};
 /// ```
 #[doc(alias = "tags")]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use = "groups are of no response until they are `on` its responder"]
 pub struct Groups(cache_tower::Groups);
 
 impl Groups {
@@ -33,6 +34,7 @@ impl Groups {
 
 /// What responds as `R` does, in groups. Made by [`Groups::on`].
 #[derive(Debug, Clone)]
+#[must_use = "a responder does nothing until it is returned"]
 pub struct Grouped<R> {
     groups: cache_tower::Groups,
     responder: R,

@@ -49,7 +49,9 @@
 //!   they are read off the resource that answered.
 //! * What [`wrap`](actix_web::App::wrap)s last is outermost.
 //! * Where guards choose a resource or scope by a field of the request, the policy has to name that field:
-//!   `Policy::ttl(…).vary_by_header("x-tenant".parse()?)`. Else one gets what another was chosen for.
+//!   `Policy::ttl(…).vary_by_header("x-tenant")`. Else one gets what another was chosen for.
+//!
+//! * One cache for a service: what [`Purge`] does, it does to that of the nearest layer, and to no other.
 //!
 //! The key contains the host as the client names it: `localhost` and `127.0.0.1` are two sites.
 //!
@@ -99,6 +101,20 @@
 //! What goes on in the background runs on the actix runtime of the worker that began it, and ends with it.
 //! Tests need `#[actix_web::test]`.
 //!
+//! # Who is asking
+//!
+//! Of who a client is the cache knows Cookie and Authorization. A route that goes by anything else, as an `X-Api-Key`,
+//! a client's certificate or its address, would give one what it made for another: name the field by
+//! [`Policy::vary_by_header`], and give no policy where it is no field.
+//!
+//! # Values behind the handlers
+//!
+//! [`typed`] is a cache of values, with a [`Policy`](typed::Policy) of its own. Where a handler changes what responses
+//! and values are made of, it invalidates the values first, then purges the responses: in the other order a response
+//! may be made of the old value in between, and is stored.
+//!
+//! # More
+//!
 //! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
 //! [`HttpCache::from_env`] lets an operator change tiers, lifetimes and the policies of single routes: see
 //! [`cache_tower::config`].
@@ -115,6 +131,8 @@
 //! | `redis-cluster` | no | the same in a cluster |
 //! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control, and a count of tasks |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 mod cache;

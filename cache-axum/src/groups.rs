@@ -15,6 +15,7 @@ use std::convert::Infallible;
 /// ```
 #[doc(alias = "tags")]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use = "groups are of no response until they are returned with it"]
 pub struct Groups(cache_tower::Groups);
 
 impl Groups {

@@ -34,6 +34,8 @@
 //!   routing: `ServiceBuilder::new().layer(cache).service(router)`. There the layer does not know the
 //!   matched route, so a policy whose groups name parameters stores nothing.
 //!
+//! * One cache for a service: what [`Purge`] does, it does to that of the nearest layer, and to no other.
+//!
 //! The key contains the host as the client names it: `localhost` and `127.0.0.1` are two sites.
 //!
 //! # What handlers can say
@@ -42,6 +44,20 @@
 //! * [`Groups`], a response part, names the groups of one response.
 //! * `Extension(policy)`, axum's own response part, sets the [`Policy`] of one response: its lifetime,
 //!   windows and groups. What tells requests apart was decided before, by the layer's.
+//!
+//! # Who is asking
+//!
+//! Of who a client is the cache knows Cookie and Authorization. A route that goes by anything else, as an `X-Api-Key`,
+//! a client's certificate or its address, would give one what it made for another: name the field by
+//! [`Policy::vary_by_header`], and give no policy where it is no field.
+//!
+//! # Values behind the handlers
+//!
+//! [`typed`] is a cache of values, with a [`Policy`](typed::Policy) of its own. Where a handler changes what responses
+//! and values are made of, it invalidates the values first, then purges the responses: in the other order a response
+//! may be made of the old value in between, and is stored.
+//!
+//! # More
 //!
 //! The cache's rules, and what they do not protect from, are described in [`cache_tower`].
 //! [`HttpCache::from_env`] lets an operator change tiers, lifetimes and the policies of single routes: see
@@ -59,6 +75,8 @@
 //! | `redis-cluster` | no | the same in a cluster |
 //! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod groups;
 mod purge;

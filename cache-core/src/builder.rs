@@ -205,8 +205,11 @@ impl StoreBuilder {
         let most = self.most_per_entry();
         let largest = self.max_entry.unwrap_or_else(|| most.min(1024 * 1024));
         if largest == 0 || largest > most {
+            let config = self.config.as_ref().and_then(Config::capacity);
+            let told = config.map(|bytes| format!(", which is {bytes} by CACHE_MEMORY_SIZE"));
             return Err(Error::config(format!(
-                "max_entry is {largest} bytes; accepted is 1 to {most}, a quarter of the capacity"
+                "max_entry is {largest} bytes; accepted is 1 to {most}, a quarter of the capacity{}",
+                told.unwrap_or_default()
             )));
         }
         if self.max_refreshes == 0 {

@@ -59,7 +59,18 @@ enum Sizes<V> {
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
-    /// Begins a cache; `name` is the first part of all its keys.
+    /// Begins a cache; `name` is the first part of all its keys, and with a remote tier caches of one name share
+    /// their entries.
+    ///
+    /// What a value weighs is not known of itself: name [`weigh`](CacheBuilder::weigh) or a
+    /// [`codec`](CacheBuilder::codec) for values that own more than they are, as a `String` or a `Vec`, or memory
+    /// holds more than its [`capacity`](CacheBuilder::capacity).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), cache_core::Error> {
+    /// let names: cache_core::Cache<String> = cache_core::Cache::builder("names").weigh(String::len).build()?;
+    /// # Ok(()) }
+    /// ```
     pub fn builder(name: impl Into<String>) -> CacheBuilder<V> {
         CacheBuilder::new(name.into())
     }

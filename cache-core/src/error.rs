@@ -133,6 +133,10 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A `main` that returns it prints it so: lines of what is wrong, for whoever runs the service.
+        if let Kind::Config(problem) = &self.0 {
+            return f.write_str(problem);
+        }
         let mut tuple = f.debug_tuple("Error");
         tuple.field(&format_args!("{self}"));
         if let Some(inner) = self.inner() {
@@ -161,6 +165,17 @@ mod tests {
         let error = Error::load("connection refused");
         assert_eq!(error.to_string(), "the load failed");
         assert_eq!(error.source().unwrap().to_string(), "connection refused");
+    }
+
+    #[test]
+    fn what_is_wrong_with_settings_reads_the_same_where_main_returns_it() {
+        let error = Error::config("two are wrong:\n  one\n  other");
+        assert_eq!(format!("{error:?}"), error.to_string());
+        let error = Error::load("connection refused");
+        assert_eq!(
+            format!("{error:?}"),
+            r#"Error(the load failed, "connection refused")"#
+        );
     }
 
     #[test]

@@ -140,6 +140,10 @@ fn reads_like_another_type(text: &str) -> bool {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no part of a cache key",
+    label = "neither text, a number, nor another key part"
+)]
 pub trait KeyPart {
     /// Writes the part.
     fn write(&self, key: &mut KeyWriter<'_>);
@@ -210,6 +214,12 @@ impl<T: KeyPart> KeyPart for Option<T> {
 }
 
 /// What a [`Cache`](crate::Cache) is asked with: one [`KeyPart`], or a tuple of up to six.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no cache key",
+    label = "neither a key part nor a tuple of up to six",
+    note = "name what tells it apart, as `&id.0` or `&(user.id, \"profile\")`, or implement `cache_core::key::KeyPart` \
+            for its type (`typed::key::KeyPart` in the crates of frameworks)"
+)]
 pub trait CacheKey {
     /// Writes the parts, separated.
     fn write_parts(&self, key: &mut KeyWriter<'_>);

@@ -23,7 +23,8 @@
 //!   refreshes](Policy::stale_while_revalidate), and [when a load
 //!   fails](Policy::stale_if_error).
 //! * **Groups** of any number of entries are invalidated in one step.
-//! * **Memory is bounded by bytes**, keys and bookkeeping included.
+//! * **Memory is bounded by bytes**, keys and bookkeeping included, as far as it is
+//!   [told](CacheBuilder::weigh) what values weigh.
 //!
 //! # Where values are kept
 //!
@@ -65,6 +66,8 @@
 //!   noticed within one task, and ends with the wait limit otherwise.
 //! * A value must not be changed through interior mutability: its weight is taken once.
 //! * Beside the bytes of its entries a cache remembers up to 16,384 failing keys, with their errors.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod cache;

@@ -16,6 +16,7 @@ use std::fmt;
 /// Groups::new(["user:42", "team:7"]).put(response.extensions_mut());
 /// ```
 #[derive(Clone, PartialEq, Eq, Default)]
+#[must_use = "groups are of no response until they are put into its extensions"]
 pub struct Groups(Vec<String>);
 
 /// Without what may not reach a log.
@@ -41,7 +42,6 @@ impl Groups {
     }
 
     /// These and those, which may be none.
-    #[must_use]
     pub fn and(mut self, others: Option<Self>) -> Self {
         self.0.extend(others.into_iter().flat_map(Self::into_names));
         self

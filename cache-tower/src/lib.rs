@@ -12,7 +12,44 @@
 //! # let _: &dyn Layer<(), Service = _> = &cache;
 //! ```
 //!
-//! Users of axum take `cache-axum`, which has all of this and knows axum's routes.
+//! Users of axum take `cache-axum`, which has all of this and knows axum's routes; users of actix-web
+//! `cache-actix`.
+//!
+//! # What it goes before
+//!
+//! Any service from `http::Request<B>` to `http::Response<RB>` that is `Clone` and `Send`, as is its future, with
+//! bodies of `Bytes`. On hyper alone:
+//!
+//! ```
+//! use cache_tower::{HttpCache, Policy, minutes};
+//! use http_body_util::Full;
+//! use hyper::{Request, Response, body::{Bytes, Incoming}, server::conn::http1};
+//! use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+//! use std::{convert::Infallible, error::Error};
+//! use tokio::net::TcpListener;
+//! use tower::{ServiceBuilder, service_fn};
+//!
+//! async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+//!     Ok(Response::new(format!("made for {}", request.uri().path()).into()))
+//! }
+//!
+//! async fn serve(listener: TcpListener) -> Result<(), Box<dyn Error>> {
+//!     let cache = HttpCache::from_env()?;
+//!     // Once for all connections: clones share the cache.
+//!     let service = ServiceBuilder::new()
+//!         .layer(cache.policy(Policy::ttl(minutes(1))))
+//!         .service(service_fn(answer));
+//!     loop {
+//!         let (stream, _) = listener.accept().await?;
+//!         let service = TowerToHyperService::new(service.clone());
+//!         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+//!     }
+//! }
+//! ```
+//!
+//! A layer before a router of one's own sees every path: give it [`Policy::from_headers`], and lifetimes by
+//! `CACHE_ROUTES`, or lay one under the router for each route. Handlers find a [`Purger`] among the extensions of
+//! their request.
 //!
 //! # What it does
 //!
@@ -32,7 +69,8 @@
 //! # What it does not protect from
 //!
 //! * A handler whose response depends on a field that is neither in the key nor named by its Vary:
-//!   the first answer is given to all. Name it in Vary, or by [`Policy::vary_by_header`].
+//!   the first answer is given to all. Name it in Vary, or by [`Policy::vary_by_header`]. Cookie and
+//!   Authorization are known for what they are; an `X-Api-Key` is not, nor a client's certificate or address.
 //! * A policy that declares more than is true: [`Policy::ignore_credentials`], a query parameter that
 //!   is ignored and matters.
 //! * Other processes, without a [remote tier](adapter::HttpCacheBuilder::remote): an invalidation reaches
@@ -71,6 +109,8 @@
 //! | `redis-cluster` | no | the same in a cluster |
 //! | `redis-tls` | no | the same over TLS: `rediss://` and `valkeys://` |
 //! | `test-util` | no | a clock and a random source that tests control |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod adapter;
 mod body;

@@ -24,7 +24,14 @@ use std::{sync::Arc, time::Duration};
 /// a stored response is given, and its response is stored, only where the response itself says
 /// `public` or `s-maxage`. [`per_credential`](Self::per_credential) keeps such requests apart,
 /// [`ignore_credentials`](Self::ignore_credentials) declares that they make no difference. Under
-/// every policy a response with Set-Cookie, `no-store` or `private` is passed on and not stored.
+/// every policy a response with `no-store` or `private` is passed on and not stored; one with Set-Cookie
+/// only under [`Profile::Standard`] is.
+///
+/// # What a policy does not see
+///
+/// Who a client is, where it says so otherwise: in a field of another name, as `X-Api-Key`, by its
+/// certificate or by its address. There the first answer under a lifetime is given to all. A field can be
+/// named by [`vary_by_header`](Self::vary_by_header); for all else leave the route [off](Self::off).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     life: Life,
@@ -35,6 +42,8 @@ pub struct Policy {
     groups: Vec<Template>,
     ignore_credentials: bool,
     ignore_client_directives: bool,
+    /// What was given as the name of a field and is none, for `validate` to name.
+    no_fields: Vec<Box<str>>,
 }
 
 /// How closely the rules follow what a service may have meant, or what the standard says.
@@ -250,6 +259,7 @@ impl Policy {
             groups: Vec::new(),
             ignore_credentials: false,
             ignore_client_directives: false,
+            no_fields: Vec::new(),
         }
     }
 
@@ -345,10 +355,23 @@ impl Policy {
     }
 
     /// Requests that differ in this field never share a response, whatever its Vary says. May be
-    /// given several times. Default: none.
+    /// given several times; upper and lower case are the same. Default: none.
+    ///
+    /// It is what keeps clients apart who prove who they are otherwise than by Cookie or Authorization:
+    ///
+    /// ```
+    /// use cache_tower::{Policy, minutes};
+    ///
+    /// let policy = Policy::ttl(minutes(5)).vary_by_header("x-api-key");
+    /// assert!(policy.validate().is_ok());
+    /// ```
     #[must_use]
-    pub fn vary_by_header(mut self, name: HeaderName) -> Self {
-        self.key.fields.push(name);
+    pub fn vary_by_header(mut self, name: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) => self.key.fields.push(name),
+            Err(_) => self.no_fields.push(name.into()),
+        }
         self
     }
 
@@ -412,6 +435,11 @@ impl Policy {
                     "group is `{name}`; accepted is text with parameters as `user:{{id}}`, and `{{{{` for a brace"
                 ));
             }
+        }
+        for name in &self.no_fields {
+            problems.push(format!(
+                "vary_by_header is `{name}`; accepted is the name of a field as `accept-language`"
+            ));
         }
         if self.key.per_credential && self.ignore_credentials {
             problems.push(
@@ -573,6 +601,10 @@ mod tests {
             (
                 Policy::ttl(hours(1)).per_credential().ignore_credentials(),
                 "per_credential",
+            ),
+            (
+                Policy::ttl(hours(1)).vary_by_header("x tenant"),
+                "vary_by_header is `x tenant`",
             ),
             (
                 Policy::ttl(hours(1)).wait_limit(Duration::ZERO),

@@ -442,7 +442,7 @@ async fn policies_of_resources_share_one_cache_and_keep_to_their_resources() {
 async fn guards_choose_behind_a_layer_by_what_its_policy_names() {
     let cache = HttpCache::new();
     let of_tenant = |tenant: &'static str| {
-        let policy = five_minutes().vary_by_header("x-tenant".parse().unwrap());
+        let policy = five_minutes().vary_by_header("x-tenant");
         web::scope("/pages")
             .guard(guard::Header("x-tenant", tenant))
             .wrap(cache.policy(policy))

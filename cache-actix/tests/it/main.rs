@@ -18,4 +18,5 @@ mod macros;
 mod middleware;
 mod purge;
 mod support;
+mod threads;
 mod workers;

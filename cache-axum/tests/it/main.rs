@@ -7,3 +7,4 @@
 )]
 
 mod environment;
+mod threads;

@@ -51,6 +51,7 @@ pub enum Form {
 
 /// The unit of a bare number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unit {
     /// Thousandths of a second.
     Milliseconds,
@@ -76,6 +77,7 @@ impl Unit {
 
 /// A value that was read.
 #[derive(Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Value {
     /// Of [`Form::Switch`].
     Switch(bool),
@@ -95,6 +97,7 @@ pub enum Value {
 
 /// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scale {
     /// Bytes.
     Bytes,

@@ -28,7 +28,8 @@
 //! * A share is a number from 0 to 1, or a percentage.
 //! * Blanks around a value do not count, and an empty value is as none.
 //! * A `CACHE_` variable that is not in the [table](VARIABLES) is an error, unless it gives the lifetime
-//!   of a [class](crate::Policy::class).
+//!   of a [class](crate::Policy::class), or is one by which Kubernetes tells each container where a service is, as
+//!   `CACHE_SERVICE_HOST` and `CACHE_PORT_6379_TCP` of one that is called `cache`: those are left alone.
 //!
 //! # Who wins
 //!
@@ -122,6 +123,7 @@ struct Inner {
 
 /// Where entries are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tiers {
     /// In memory.
     Memory,
@@ -133,6 +135,7 @@ pub enum Tiers {
 
 /// A line of the printed table.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Row {
     /// The variable.
     pub name: Cow<'static, str>,
@@ -207,7 +210,7 @@ impl Config {
         let mut read = read::read(&tables, vars);
         let remote = remote::of(&mut read);
         if !read.problems.is_empty() {
-            return Err(problem::error(&read.problems));
+            return Err(problem::error(&read.problems, &tables));
         }
         let is_enabled = !matches!(read.values.get(ENABLED.name), Some(Value::Switch(false)));
         let tiers = read.tiers();

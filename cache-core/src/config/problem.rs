@@ -5,7 +5,7 @@ use super::{
     table::{CLASS, OURS, TTL_CLASS, Variable},
 };
 use crate::Error;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// One wrong variable.
 #[derive(Debug)]
@@ -59,15 +59,77 @@ impl Problem {
     }
 }
 
-/// The variable whose name differs by so few letters that a slip may have made the difference.
+/// The variable that may have been meant.
 pub(super) fn meant(name: &str, tables: &[&'static [Variable]]) -> Option<&'static Variable> {
-    let distance = |row: &&'static Variable| strsim::osa_distance(name, row.name);
     let known = tables.iter().copied().flatten();
-    let nearest = known
-        .filter(|row| row.name.starts_with(OURS))
-        .min_by_key(distance)?;
+    let ours = known.filter(|row| row.name.starts_with(OURS));
+    nearest_by_letters(name, ours.clone()).or_else(|| nearest_by_words(name, ours))
+}
+
+/// That whose name differs by so few letters that a slip may have made the difference.
+fn nearest_by_letters(
+    name: &str,
+    known: impl Iterator<Item = &'static Variable>,
+) -> Option<&'static Variable> {
+    let distance = |row: &&'static Variable| strsim::osa_distance(name, row.name);
+    let nearest = known.min_by_key(distance)?;
     let letters = name.len().saturating_sub(OURS.len());
     (distance(&nearest) <= 3.min(letters / 2)).then_some(nearest)
+}
+
+/// The only one whose name has the same words, or one more, or one less.
+fn nearest_by_words(
+    name: &str,
+    known: impl Iterator<Item = &'static Variable>,
+) -> Option<&'static Variable> {
+    let words = words(name);
+    let distance = |row: &Variable| {
+        let known = self::words(row.name);
+        let is_like = known.is_subset(&words) || words.is_subset(&known);
+        is_like.then(|| known.len().abs_diff(words.len()))
+    };
+    let mut near: Vec<(usize, &'static Variable)> = known
+        .filter_map(|row| Some((distance(row)?, row)))
+        .filter(|(distance, _)| *distance <= 1)
+        .collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    match *near {
+        [(_, row)] => Some(row),
+        [(first, row), (second, _), ..] if first < second => Some(row),
+        _ => None,
+    }
+}
+
+/// The variables of classes have none: any word may be a class.
+fn words(name: &str) -> BTreeSet<&str> {
+    if name == TTL_CLASS.name {
+        return BTreeSet::new();
+    }
+    name.split('_').collect()
+}
+
+/// Whether Kubernetes tells by this variable where a service is whose name begins with `cache`: it does so unasked, in
+/// every container of a namespace.
+pub(super) fn is_of_a_service(name: &str, value: Option<&str>) -> bool {
+    let is_link = name.ends_with("_PORT") && value.is_some_and(|value| value.contains("://"));
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || is_link
+        || is_of_a_port(name)
+}
+
+/// As `CACHE_PORT_6379_TCP` and `CACHE_PORT_6379_TCP_ADDR`.
+fn is_of_a_port(name: &str) -> bool {
+    let Some((_, port)) = name.rsplit_once("_PORT_") else {
+        return false;
+    };
+    let mut words = port.split('_');
+    let is_number = words.next().is_some_and(|word| word.parse::<u16>().is_ok());
+    is_number
+        && words
+            .next()
+            .is_some_and(|word| ["TCP", "UDP", "SCTP"].contains(&word))
 }
 
 /// Whether this is rather a slip of `CACHE_TTL_DEFAULT` than the name of a class.
@@ -97,10 +159,9 @@ impl fmt::Display for Problem {
                 f.write_str("; ")?;
                 accepted(f, name, row)
             }
-            Self::Unknown { name, meant: None } => write!(
-                f,
-                "{name} is not known; accepted are the variables of this project alone, and {CLASS}<CLASS>"
-            ),
+            Self::Unknown { name, meant: None } => {
+                write!(f, "{name} is not known, nor like one that is")
+            }
             Self::Unknown {
                 name,
                 meant: Some(row),
@@ -118,14 +179,20 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All of them, as one error.
-pub(super) fn error(problems: &[Problem]) -> Error {
+/// All of them, as one error. Where nothing can be meant by a name it ends with all names there are.
+pub(super) fn error(problems: &[Problem], tables: &[&'static [Variable]]) -> Error {
     let mut text = match problems.len() {
         1 => "a variable of the environment is wrong:".to_owned(),
         many => format!("{many} variables of the environment are wrong:"),
     };
     for problem in problems {
         text.push_str(&format!("\n  {problem}"));
+    }
+    let is_odd = |problem: &Problem| matches!(problem, Problem::Unknown { meant: None, .. });
+    if problems.iter().any(is_odd) {
+        let known = tables.iter().copied().flatten().map(|row| row.name);
+        let known: Vec<&str> = known.collect();
+        text.push_str(&format!("\n  known are {}", known.join(", ")));
     }
     Error::config(text)
 }

@@ -3,7 +3,7 @@
 use super::{
     Tiers,
     form::Value,
-    problem::{Problem, class_row, is_slip_of_default, meant},
+    problem::{Problem, class_row, is_of_a_service, is_slip_of_default, meant},
     table::{
         CLASS, OF_HTTP, OURS, POOL_MAX_SIZE, POOL_MIN_SIZE, REDIS_URL, TTL_DEFAULT, TYPE, URL,
         Variable,
@@ -62,6 +62,7 @@ impl Read {
                     self.classes.insert(class.to_owned(), ttl);
                 }
             }
+            _ if is_of_a_service(name, value) => {}
             _ => self.problems.push(Problem::unknown(name, tables)),
         }
     }

@@ -271,6 +271,16 @@ fn a_name_that_is_not_known_is_refused_and_its_value_not_shown() {
         ("CACHE_TTL_DEFUALT", Some("CACHE_TTL_DEFAULT")),
         ("CACHE_TTL_DEFAULTS", Some("CACHE_TTL_DEFAULT")),
         ("CACHE_POOL_MAXSIZE", Some("CACHE_POOL_MAX_SIZE")),
+        // A word is missing, or one too many.
+        ("CACHE_MEMORY", Some("CACHE_MEMORY_SIZE")),
+        ("CACHE_SIZE", Some("CACHE_MEMORY_SIZE")),
+        ("CACHE_TTL", Some("CACHE_TTL_DEFAULT")),
+        ("CACHE_DEFAULT_TTL", Some("CACHE_TTL_DEFAULT")),
+        ("CACHE_BUDGET", Some("CACHE_REMOTE_BUDGET")),
+        ("CACHE_REDIS_URL", Some("CACHE_URL")),
+        // It may be the one or the other.
+        ("CACHE_POOL_SIZE", None),
+        ("CACHE_STALE", None),
         ("CACHE_PASSWORD", None),
         ("CACHE_", None),
         ("CACHE_TTL_", None),
@@ -291,6 +301,53 @@ fn a_name_that_is_not_known_is_refused_and_its_value_not_shown() {
         ("CACHE_ROUTES", "x"),
     ];
     assert_eq!(config(&others), config(&[]));
+}
+
+#[test]
+fn names_that_are_like_none_are_answered_with_all_there_are() {
+    let error = refused(&[
+        ("CACHE_PASSWORD", "canary"),
+        ("CACHE_HOST", "x"),
+        ("CACHE_URI", "x"),
+    ]);
+    let known = error
+        .lines()
+        .filter(|line| line.starts_with("  known are "));
+    let known: Vec<&str> = known.collect();
+    assert_eq!(known.len(), 1, "once: {error}");
+    for variable in VARIABLES {
+        assert!(known[0].contains(variable.name), "{known:?}");
+    }
+    let error = refused(&[("CACHE_URI", "x")]);
+    assert!(!error.contains("known are"), "{error}");
+}
+
+#[test]
+fn what_kubernetes_tells_of_a_service_named_cache_is_not_meant_for_us() {
+    let links = [
+        ("CACHE_SERVICE_HOST", "10.0.0.1"),
+        ("CACHE_SERVICE_PORT", "6379"),
+        ("CACHE_SERVICE_PORT_REDIS", "6379"),
+        ("CACHE_PORT", "tcp://10.0.0.1:6379"),
+        ("CACHE_PORT_6379_TCP", "tcp://10.0.0.1:6379"),
+        ("CACHE_PORT_6379_TCP_PROTO", "tcp"),
+        ("CACHE_PORT_6379_TCP_PORT", "6379"),
+        ("CACHE_PORT_6379_TCP_ADDR", "10.0.0.1"),
+        ("CACHE_REDIS_SERVICE_HOST", "10.0.0.1"),
+        ("CACHE_REDIS_PORT", "tcp://10.0.0.1:6379"),
+        ("CACHE_REDIS_PORT_6379_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(config(&links), config(&[]));
+    for (name, value) in [
+        ("CACHE_PORT", "6379"),
+        ("CACHE_PORT_TCP", "x"),
+        ("CACHE_PORT_6379", "x"),
+        ("CACHE_SERVICE", "x"),
+        ("CACHE_SERVICE_HOSTS", "x"),
+    ] {
+        let error = refused(&[(name, value)]);
+        assert!(error.contains(&format!("{name} is not known")), "{error}");
+    }
 }
 
 #[test]

@@ -251,6 +251,7 @@ impl Meters {
         oldest: Duration,
         remote: Option<(&RemoteStats, Option<Duration>)>,
     ) {
+        self.begin_at_zero(remote.is_some());
         let memory = || [SharedString::const_str(Tier::Memory.as_str())];
         self.set(&SIZE, memory(), stats.bytes as f64);
         self.set(&ENTRIES, memory(), stats.entries as f64);
@@ -263,6 +264,20 @@ impl Meters {
             self.set(&COHERENT, [], flag(remote.is_coherent));
             self.set(&LAG, [], lag.map_or(-1.0, |lag| lag.as_secs_f64()));
             self.set(&PENDING, [], (queued + leases) as f64);
+        }
+    }
+
+    /// A counter that comes into being with its first event had no rate before it: what alerts are for is there
+    /// from the beginning.
+    fn begin_at_zero(&self, has_remote: bool) {
+        let text = SharedString::const_str;
+        self.add(&EVICTIONS, [text(Tier::Memory.as_str())], 0);
+        self.add(&ERRORS, [Tier::Memory.as_str(), "load"].map(text), 0);
+        for reason in ["away", "late", "refused"]
+            .into_iter()
+            .filter(|_| has_remote)
+        {
+            self.add(&ERRORS, [Tier::Remote.as_str(), reason].map(text), 0);
         }
     }
 
@@ -352,6 +367,49 @@ mod tests {
             }
         });
         assert_eq!(hits(&recorder), ROUTES + 1);
+    }
+
+    #[test]
+    fn what_alerts_are_for_is_at_zero_before_it_first_happens() {
+        let counters = |has_remote: bool| {
+            let recorder = DebuggingRecorder::new();
+            let remote = has_remote.then(|| (RemoteStats::default(), None));
+            metrics::with_local_recorder(&recorder, || {
+                let meters = Meters::new(&"c".into());
+                let remote = remote.as_ref().map(|(stats, lag)| (stats, *lag));
+                meters.gauges(&Stats::default(), Duration::ZERO, remote);
+                meters.error(Tier::Memory, "load");
+                meters.gauges(&Stats::default(), Duration::ZERO, remote);
+            });
+            let counted = recorder.snapshotter().snapshot().into_vec();
+            let told = |(key, _, _, value): &(metrics_util::CompositeKey, _, _, _)| {
+                let metrics_util::debugging::DebugValue::Counter(count) = value else {
+                    return None;
+                };
+                let labels = key.key().labels().skip(1).map(Label::value);
+                let labels = labels.collect::<Vec<_>>().join(" ");
+                Some(format!("{} {labels} {count}", key.key().name()))
+            };
+            let mut counted: Vec<_> = counted.iter().filter_map(told).collect();
+            counted.sort();
+            counted
+        };
+        let alone = [
+            "cache_errors_total memory load 1",
+            "cache_evictions_total memory 0",
+        ];
+        assert_eq!(counters(false), alone);
+        let [errors, evictions] = alone;
+        assert_eq!(
+            counters(true),
+            [
+                errors,
+                "cache_errors_total remote away 0",
+                "cache_errors_total remote late 0",
+                "cache_errors_total remote refused 0",
+                evictions,
+            ]
+        );
     }
 
     #[test]

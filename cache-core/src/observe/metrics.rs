@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 /// A metric of the caches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Metric {
     /// Its name.
     pub name: &'static str,

@@ -101,6 +101,7 @@ impl Outcome {
 
 /// Who wanted something invalidated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Source {
     /// The code of this process, by a call.
     Local,
@@ -129,6 +130,7 @@ impl Source {
 
 /// How a load ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Loaded {
     /// It may be, or is being, stored.
     Stored,

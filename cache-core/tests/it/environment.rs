@@ -40,6 +40,20 @@ async fn the_lifetime_of_a_class_goes_before_the_codes_and_the_default_behind() 
     }
 }
 
+#[test]
+fn a_memory_too_small_for_what_the_code_says_is_refused_by_the_name_of_its_variable() {
+    let config = config(&[("CACHE_MEMORY_SIZE", "8KiB")]);
+    let builder = Cache::<u64>::builder("it").max_entry(4096);
+    let error = builder.from_config(&config).build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "max_entry is 4096 bytes; accepted is 1 to 2048, a quarter of the capacity, which is 8192 by CACHE_MEMORY_SIZE"
+    );
+    let builder = Cache::<u64>::builder("it").max_entry(4096).capacity(8192);
+    let error = builder.build().unwrap_err();
+    assert!(!error.to_string().contains("CACHE_"), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_makes_no_difference_when_the_environment_comes_to_the_code() {
     let config = config(&[

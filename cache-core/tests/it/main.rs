@@ -22,3 +22,4 @@ mod remote;
 mod runtime;
 mod stale;
 mod support;
+mod threads;

@@ -61,7 +61,7 @@ impl<R: Framework> HttpCache<R> {
     }
 
     /// A cache set by the [environment](crate::config): in memory by default, with Redis if `CACHE_URL`
-    /// says so.
+    /// says so and the feature `redis` is on. Each call makes another cache: a service has one, and clones it.
     ///
     /// # Errors
     ///

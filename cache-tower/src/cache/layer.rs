@@ -16,6 +16,7 @@ use tower_layer::Layer;
 /// Layers of one cache may lie within each other. The innermost decides, nothing is stored twice, and
 /// each layer gives only what it stored itself: a guard between two layers is never passed by. Layers side
 /// by side whose policies are equal count as one.
+#[must_use = "a layer does nothing until it is put before a service"]
 pub struct CacheLayer<R> {
     shared: Arc<Shared>,
     choice: Arc<Choice>,
@@ -41,6 +42,10 @@ impl<R: Framework> CacheLayer<R> {
 
     /// A layer of a cache of its own, set by the [environment](crate::config): in memory by default, with
     /// Redis if `CACHE_URL` says so. It stores what responses say may be stored.
+    ///
+    /// For a service that needs just this. Beside an [`HttpCache`](crate::adapter::HttpCache) with policies on
+    /// routes it would be a second cache, with as much memory again, that no purge of the other reaches: there
+    /// that cache is itself the layer for all else.
     ///
     /// # Errors
     ///

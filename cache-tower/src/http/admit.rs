@@ -87,6 +87,7 @@ pub struct Nature {
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pass {
     /// The request is not a GET, or one of which nothing may be stored.
     Request,

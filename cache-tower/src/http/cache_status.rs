@@ -91,6 +91,7 @@ impl Decision {
 
 /// The ground on which something stored was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ground {
     /// It is fresh.
     Fresh,
@@ -116,6 +117,7 @@ impl Ground {
 
 /// Why a request was forwarded (RFC 9211 §2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Forwarded {
     /// Nothing was stored for its URI.
     UriMiss,
@@ -150,6 +152,7 @@ impl Forwarded {
 
 /// What became of a forwarded request's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Then {
     /// It is stored, or is being so.
     Stored {

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Uri, header, uri::Authority};
 
 /// Why a request goes past the cache, unasked and unstored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Bypass {
     /// Not GET or HEAD.
     Method,
@@ -31,7 +32,7 @@ pub enum Bypass {
 
 impl Bypass {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Method,
         Self::Policy,
         Self::Body,

@@ -573,6 +573,23 @@ fn the_readme_has_the_table_of_variables() {
     );
 }
 
+#[test]
+fn the_readme_has_all_warnings_as_the_documentation_has_them() {
+    let readme = include_str!("../../../README.md");
+    let documented = [
+        include_str!("../../../cache-core/src/config/mod.rs"),
+        include_str!("../../src/config/mod.rs"),
+    ];
+    let lines = documented.into_iter().flat_map(str::lines);
+    let rows: Vec<&str> = lines
+        .filter_map(|line| line.strip_prefix("//! "))
+        .filter(|line| line.starts_with("| W0") || line.starts_with("| W1"))
+        .collect();
+    assert_eq!(rows.len(), 12);
+    let missing: Vec<_> = rows.iter().filter(|row| !readme.contains(**row)).collect();
+    assert!(missing.is_empty(), "the README lacks {missing:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_profile_of_a_line_is_that_of_its_route_alone() {
     for (vars, standard) in [

@@ -21,3 +21,4 @@ mod remote;
 mod stale;
 mod support;
 mod tables;
+mod threads;

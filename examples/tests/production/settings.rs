@@ -44,6 +44,28 @@ fn no_secret_is_printed() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_not_unicode_is_named_and_not_shown() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let url = [b"redis://:", SECRET.as_bytes(), b"\xff@host"].concat();
+    let output = command(&Directory::new("bytes"), &["--print-config"], &[])
+        .env(OsStr::from_bytes(b"CACHE_SIZ\xff"), "1")
+        .env("CACHE_URL", OsStr::from_bytes(&url))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for words in [
+        "CACHE_SIZ\u{fffd} is not known",
+        "CACHE_URL is `(hidden)`: it is not Unicode",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains(SECRET), "{said}");
+}
+
 #[test]
 fn what_is_printed_can_be_read_back() {
     let vars = [

@@ -118,7 +118,7 @@ impl RedisSettings {
     #[cfg(not(feature = "redis-cluster"))]
     fn of_cluster(_: &Several) -> Result<Self, Error> {
         Err(Error::config(
-            "the URL of the remote tier asks for a cluster, but this build lacks the feature `redis-cluster` of cache-core",
+            "the URL of the remote tier asks for a cluster, but this build lacks the feature `redis-cluster`, which cache-core and each crate over it has",
         ))
     }
 

@@ -23,7 +23,7 @@ pub(super) fn check_url(url: &str) -> Result<(), Error> {
     let asks = url.starts_with("rediss:") || url.starts_with("valkeys:");
     if asks && !cfg!(feature = "redis-tls") {
         return Err(Error::config(
-            "the URL of the remote tier asks for TLS, but this build lacks the feature `redis-tls` of cache-core",
+            "the URL of the remote tier asks for TLS, but this build lacks the feature `redis-tls`, which cache-core and each crate over it has",
         ));
     }
     Ok(())
