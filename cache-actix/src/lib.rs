@@ -50,7 +50,6 @@
 //! * What [`wrap`](actix_web::App::wrap)s last is outermost.
 //! * Where guards choose a resource or scope by a field of the request, the policy has to name that field:
 //!   `Policy::ttl(…).vary_by_header("x-tenant")`. Else one gets what another was chosen for.
-//!
 //! * One cache for a service: what [`Purge`] does, it does to that of the nearest layer, and to no other.
 //!
 //! The key contains the host as the client names it: `localhost` and `127.0.0.1` are two sites.

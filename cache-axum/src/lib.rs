@@ -33,7 +33,6 @@
 //! * Around the router rather than on each route a hit is several times cheaper, for it skips the
 //!   routing: `ServiceBuilder::new().layer(cache).service(router)`. There the layer does not know the
 //!   matched route, so a policy whose groups name parameters stores nothing.
-//!
 //! * One cache for a service: what [`Purge`] does, it does to that of the nearest layer, and to no other.
 //!
 //! The key contains the host as the client names it: `localhost` and `127.0.0.1` are two sites.

@@ -62,9 +62,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Begins a cache; `name` is the first part of all its keys, and with a remote tier caches of one name share
     /// their entries.
     ///
-    /// What a value weighs is not known of itself: name [`weigh`](CacheBuilder::weigh) or a
-    /// [`codec`](CacheBuilder::codec) for values that own more than they are, as a `String` or a `Vec`, or memory
-    /// holds more than its [`capacity`](CacheBuilder::capacity).
+    /// What values weigh that own more than themselves, as a `String` or a `Vec`, has to be said, by
+    /// [`weigh`](CacheBuilder::weigh) or a [`codec`](CacheBuilder::codec): else memory holds more than its
+    /// [`capacity`](CacheBuilder::capacity).
     ///
     /// ```
     /// # fn main() -> Result<(), cache_core::Error> {

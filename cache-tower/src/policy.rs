@@ -24,8 +24,8 @@ use std::{sync::Arc, time::Duration};
 /// a stored response is given, and its response is stored, only where the response itself says
 /// `public` or `s-maxage`. [`per_credential`](Self::per_credential) keeps such requests apart,
 /// [`ignore_credentials`](Self::ignore_credentials) declares that they make no difference. Under
-/// every policy a response with `no-store` or `private` is passed on and not stored; one with Set-Cookie
-/// only under [`Profile::Standard`] is.
+/// every policy a response with `no-store` or `private` is passed on and not stored. One with Set-Cookie is
+/// stored only under [`Profile::Standard`].
 ///
 /// # What a policy does not see
 ///

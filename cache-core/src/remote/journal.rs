@@ -6,7 +6,7 @@
 
 use crate::remote::{FORBIDDEN, Failure, Remote, ServerTime};
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -23,7 +23,8 @@ const SOME: u32 = 3;
 /// Before the server was ever heard, its time is not known: nothing is used until it is.
 const UNKNOWN: ServerTime = ServerTime(u64::MAX);
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// In an order that keeps those of one kind together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Removal {
     Key(Box<[u8]>),
     Group(Box<str>),
@@ -57,12 +58,30 @@ pub(crate) enum Round {
 #[derive(Debug, Default)]
 struct Pending {
     /// Each with its latest entry.
-    removals: HashMap<Removal, Entered>,
+    removals: BTreeMap<Removal, Entered>,
     entries: u64,
     /// The one that was tried last.
     tried: Entered,
     /// There were too many: whatever was born up to this time is not used by this process.
     floor: Option<ServerTime>,
+}
+
+impl Removal {
+    /// By its prefix: a key that does not match costs a load, which is rare enough here.
+    fn may_match(&self, name: &[u8]) -> bool {
+        matches!(self, Self::Matching { prefix, .. } if name.starts_with(prefix))
+    }
+}
+
+impl Pending {
+    /// The patterns alone: every look-up asks for them, and there may be thousands of keys beside them.
+    fn patterns(&self) -> impl Iterator<Item = &Removal> {
+        let first = Removal::Matching {
+            prefix: Box::default(),
+            pattern: Box::default(),
+        };
+        self.removals.range(first..).map(|(removal, _)| removal)
+    }
 }
 
 impl Journal {
@@ -95,13 +114,13 @@ impl Journal {
 
     /// Whether what is stored under `name` must not be used.
     pub(crate) fn covers(&self, name: &[u8]) -> bool {
-        !self.is_empty()
-            && self.pending().removals.keys().any(|removal| match removal {
-                Removal::Key(key) => **key == *name,
-                Removal::Group(_) => false,
-                // As a prefix: a key that does not match costs a load, which is rare enough here.
-                Removal::Matching { prefix, .. } => name.starts_with(prefix),
-            })
+        if self.is_empty() {
+            return false;
+        }
+        let key = Removal::Key(name.into());
+        let pending = self.pending();
+        pending.removals.contains_key(&key)
+            || pending.patterns().any(|removal| removal.may_match(name))
     }
 
     /// Whether an entry of these groups, of a load that began at `born`, must not be used.
@@ -210,6 +229,29 @@ mod tests {
         journal.confirm(&Removal::Group("g".into()), g);
         assert!(!journal.covers(b"a"));
         assert!(journal.is_empty());
+    }
+
+    #[test]
+    fn a_look_up_finds_its_key_and_the_patterns_without_walking_over_all_that_is_pending() {
+        let journal = Journal::default();
+        for n in 0..1000 {
+            journal.enter(key(&n.to_string()), None);
+            journal.enter(Removal::Group(format!("g{n}").into()), None);
+        }
+        let matching = |prefix: &[u8]| Removal::Matching {
+            prefix: prefix.into(),
+            pattern: "*".into(),
+        };
+        let all = journal.enter(matching(b""), None);
+        assert!(journal.covers(b"anything"));
+        journal.confirm(&matching(b""), all);
+        journal.enter(matching(b"users:"), None);
+        assert!(journal.covers(b"7") && journal.covers(b"999"));
+        assert!(journal.covers(b"users:7"));
+        assert!(!journal.covers(b"g7"), "a group is not its name's key");
+        assert!(!journal.covers(b"users") && !journal.covers(b"1000"));
+        let pending = journal.pending();
+        assert_eq!(pending.patterns().count(), 1, "of 2001");
     }
 
     #[tokio::test(start_paused = true)]

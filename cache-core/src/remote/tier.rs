@@ -326,14 +326,13 @@ impl Tier {
     }
 
     pub(crate) async fn look_many(&self, keys: &[&[u8]], budget: &mut Budget) -> Vec<Option<Held>> {
-        let names: Vec<_> = keys.iter().map(|key| self.name(key)).collect();
-        let shareable = |name: &[u8]| !self.jobs.journal.covers(name);
-        let asked: Vec<&[u8]> = names
+        // Once: what is pending now may be confirmed before the answers are here, which belong to these.
+        let is_asked = |name: &Cow<'_, [u8]>| !self.jobs.journal.covers(name);
+        let names: Vec<_> = keys
             .iter()
-            .flatten()
-            .map(|name| &**name)
-            .filter(|name| shareable(name))
+            .map(|key| self.name(key).filter(is_asked))
             .collect();
+        let asked: Vec<&[u8]> = names.iter().flatten().map(|name| &**name).collect();
         let now = self.clock.now();
         let tick = self.groups.tick();
         let marks: Vec<Mark> = asked
@@ -350,10 +349,7 @@ impl Tier {
             .zip(marks);
         let mut all = Vec::with_capacity(keys.len());
         for (key, name) in keys.iter().zip(&names) {
-            let answer = match name.as_ref().filter(|name| shareable(name)) {
-                Some(_) => found.next(),
-                None => None,
-            };
+            let answer = name.as_ref().and_then(|_| found.next());
             all.push(match answer {
                 Some((Some(found), mark)) => self.opened(key, found, mark, tick),
                 _ => None,

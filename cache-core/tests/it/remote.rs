@@ -565,6 +565,30 @@ async fn batches_take_one_round_trip() {
     assert!(a.cache.get_many(&keys).await.iter().all(Option::is_none));
 }
 
+/// What is pending is not asked for; each answer stays with its key all the same.
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_that_is_confirmed_while_many_are_asked_for_shifts_no_answer() {
+    let [a, b] = processes(&policy());
+    for key in 0..40 {
+        b.cache.insert(&key, key).await.unwrap();
+    }
+    a.link.inject([Some(Fault::Refused); 2]);
+    a.cache.invalidate(&0).await;
+    // Refused once more in the background.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    a.link.set_latency(Duration::from_millis(7));
+    for key in 1..40 {
+        let found = a.cache.get_many(&[0, key]).await;
+        let found: Vec<_> = found
+            .iter()
+            .map(|value| value.as_deref().copied())
+            .collect();
+        assert_eq!(found, [None, Some(key)]);
+    }
+    assert!(b.link.read_raw(b"it:0").is_none(), "it was confirmed");
+    rested(&a).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn cor_01_what_is_odd_is_a_miss_that_is_counted_and_replaced() {
     let [a, _] = processes::<2>(&policy());

@@ -40,9 +40,9 @@ pub(super) struct Keep {
     pub(super) key: Key,
     pub(super) ticket: Ticket,
     pub(super) head: Head,
-    /// As they were when its head came,
+    /// Its age and what is left of its lifetime are those at `came`.
     pub(super) terms: Terms,
-    /// which was then.
+    /// When its head came; after [`grow_older`](Self::grow_older), when its body had.
     pub(super) came: Moment,
     pub(super) declared: Option<u64>,
     /// It renews something stale: a failure is followed by a pause.

@@ -129,11 +129,11 @@ impl<O: Origin<B>, B> Trip<O, B> {
             let joined = match self.shared.store.join(&self.plan.flight, work) {
                 Join::Lead(lead) => Joined::Lead(lead),
                 Join::Reentrant => return self.exchange(None, None, None).await,
-                Join::Known(outcome) => self.share(outcome),
+                Join::Known(outcome) => self.share(outcome, &until),
                 Join::Follow(follower) => {
                     match wait(&self.shared, &self.policy, follower, &until).await {
                         Waited::Lead(lead) => Joined::Lead(lead),
-                        Waited::Known(outcome) => self.share(outcome),
+                        Waited::Known(outcome) => self.share(outcome, &until),
                         Waited::TimedOut => break,
                     }
                 }
@@ -163,7 +163,7 @@ impl<O: Origin<B>, B> Trip<O, B> {
     }
 
     /// What another request's outcome gives to this one.
-    fn share(&mut self, outcome: Outcome<Stored>) -> Joined {
+    fn share(&mut self, outcome: Outcome<Stored>, until: &Until) -> Joined {
         match outcome {
             Outcome::Unshared => Joined::Alone,
             Outcome::Failed(_) => self.stale_answer().map_or(
@@ -172,11 +172,11 @@ impl<O: Origin<B>, B> Trip<O, B> {
             ),
             // An invalidation overtook it, maybe before this request came.
             Outcome::Ready(entry) if !entry.is_current() => Joined::Nothing,
-            Outcome::Ready(entry) => self.share_response(&entry),
+            Outcome::Ready(entry) => self.share_response(&entry, until.since),
         }
     }
 
-    fn share_response(&mut self, entry: &Arc<Entry<Stored>>) -> Joined {
+    fn share_response(&mut self, entry: &Arc<Entry<Stored>>, came: Moment) -> Joined {
         let Some(response) = entry.value().and_then(Stored::response) else {
             return Joined::Nothing;
         };
@@ -190,14 +190,15 @@ impl<O: Origin<B>, B> Trip<O, B> {
         let Some(shape) = self.shape(response) else {
             return Joined::Alone;
         };
-        match candidate(entry, self.shared.store.now()) {
-            // It has become stale on its way: it is for those who came before that (RFC 9111 §4).
-            Some(judged) if response.is_coming() && !judged.is_shared_as_it_is() => Joined::Alone,
-            Some(judged) => {
+        let now = self.shared.store.now();
+        match candidate(entry, now) {
+            Some(judged) if judged.is_for_who_came(now.since(came)) => {
                 let why = self.plan.why;
                 Joined::Answer(Answer::collapsed(Arc::clone(entry), shape, &judged, why))
             }
-            None => Joined::Nothing,
+            // There is no other flight before this one's body is here.
+            Some(_) if response.is_coming() => Joined::Alone,
+            Some(_) | None => Joined::Nothing,
         }
     }
 

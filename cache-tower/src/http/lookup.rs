@@ -21,17 +21,18 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether many may have it without a question for each of them: it is fresh, or within the window in which
-    /// it is refreshed meanwhile.
-    pub fn is_shared_as_it_is(&self) -> bool {
-        matches!(
-            self.freshness,
-            Freshness::Fresh { .. }
-                | Freshness::Stale {
-                    while_revalidate: true,
-                    ..
-                }
-        )
+    /// Whether one who came for it `ago`, while it was on its way, may have it without a question: it was fresh
+    /// then, or it is within the window in which it is refreshed meanwhile (RFC 9111 §4).
+    pub fn is_for_who_came(&self, ago: Duration) -> bool {
+        match self.freshness {
+            Freshness::Fresh { .. } => true,
+            Freshness::Stale {
+                by,
+                while_revalidate,
+                ..
+            } => while_revalidate || by < ago,
+            Freshness::Dead => false,
+        }
     }
 }
 

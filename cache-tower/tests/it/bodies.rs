@@ -618,6 +618,37 @@ async fn who_comes_when_a_body_on_its_way_is_stale_does_not_read_along() {
     check(&cache);
 }
 
+/// Who waits for the end of a body, because its length is not known, learns only then that it was stale when
+/// they came. They load once for all.
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_body_that_was_stale_when_they_came_loads_again() {
+    let calls = Calls::default();
+    let (cache, app) = app_under(Policy::from_headers().wait_limit(seconds(30)), {
+        let calls = calls.clone();
+        move |_| {
+            calls.note();
+            async { slow("max-age=15", None) }
+        }
+    });
+    let leader = call(&app, get("/")).await;
+    tokio::time::sleep(seconds(12)).await;
+    let (early, (late, later)) = futures_util::join!(call(&app, get("/")), async {
+        tokio::time::sleep(seconds(4)).await;
+        futures_util::join!(call(&app, get("/")), call(&app, get("/")))
+    });
+    assert_eq!(early.headers()["age"], "20", "it was fresh when this came");
+    let has_age = |response: &Response<_>| response.headers().contains_key("age");
+    assert!(
+        !has_age(&late) || !has_age(&later),
+        "one of these loaded it again"
+    );
+    for response in [leader, early, late, later] {
+        assert_eq!(read(response).await.unwrap().body, "long song");
+    }
+    assert_eq!(calls.count(), 2);
+    check(&cache);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_may_have_it_stale_or_waited_for_its_end_shares_a_slow_body_all_the_same() {
     for (control, length, comes_after) in [

@@ -182,16 +182,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_are_known_to_the_system_or_not() {
+    async fn a_name_that_the_system_knows_is_found_with_the_port_that_was_asked_for() {
         let resolver = Resolver::default();
         let found = resolver.addresses("localhost", 7).await.unwrap();
-        assert!(
-            found
-                .iter()
-                .all(|at| at.ip().is_loopback() && at.port() == 7)
-        );
-        assert!(!found.is_empty());
-        assert!(locked(&resolver.asked).len() <= 1);
+        let is_it = |at: &SocketAddr| at.ip().is_loopback() && at.port() == 7;
+        assert!(!found.is_empty() && found.iter().all(is_it), "{found:?}");
     }
 
     /// Whoever comes after the end of the runtime that asked asks again.
