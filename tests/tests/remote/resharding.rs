@@ -2,9 +2,11 @@
 
 use crate::{
     cluster::{PATIENT, key_at, look, put, ready},
-    support::{coherent, policy, process, redis, settings, until},
+    faults::all_are_answered,
+    support::{coherent, hasty, policy, process, redis, settings, until},
 };
 use cache_core::{
+    Policy,
     policy::seconds,
     remote::{Redis, Remote},
 };
@@ -67,6 +69,37 @@ async fn a_node_that_knows_no_other_takes_nobody_with_it() {
     .await;
 }
 
+/// What is written to a slot on its way is at one node, or its keys could not be moved any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_while_its_slot_moves_can_be_moved() {
+    let cluster = Cluster::start(3, 0);
+    let remote = redis(&cluster.url());
+    ready(&remote).await;
+    for key in ["{moving}:1", "{moving}:2", "{moving}:3"] {
+        put(&remote, key, "before").await.unwrap();
+    }
+    let from = cluster.owner("cache:{moving}:1");
+    let moving = cluster.begin_to_move("cache:{moving}:1", (from + 1) % 3);
+    put(&remote, "{moving}:1", "during").await.unwrap();
+    put(&remote, "{moving}:4", "during").await.unwrap();
+    let removed = remote.invalidate(&[b"{moving}:2"], PATIENT).await;
+    assert_eq!(removed, Ok(1));
+    for key in ["{moving}:1", "{moving}:4"] {
+        assert_eq!(look(&remote, key).await, Ok(Some(b"during".to_vec())));
+    }
+    cluster.move_keys(&moving);
+    cluster.end_move(&moving);
+    for (key, value) in [
+        ("{moving}:1", Some("during")),
+        ("{moving}:2", None),
+        ("{moving}:3", Some("before")),
+        ("{moving}:4", Some("during")),
+    ] {
+        let value = value.map(|value| value.as_bytes().to_vec());
+        assert_eq!(look(&remote, key).await, Ok(value), "{key}");
+    }
+}
+
 /// It may have had keys for as long as it was there, and nobody leads to it any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_left_before_it_had_a_slot_is_not_waited_for() {
@@ -98,4 +131,53 @@ async fn a_node_that_left_before_it_had_a_slot_is_not_waited_for() {
         removed.await.is_ok()
     })
     .await;
+}
+
+/// Every change is told, whoever has the slot by then, and nothing is seen again that was replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_keeps_up_with_a_slot_that_goes_round() {
+    let cluster = Cluster::start(3, 0);
+    let busy = hasty(&cluster.url(), Policy::ttl(Duration::from_millis(50)));
+    let [writer, one, two] = [(); 3].map(|()| process(&cluster.url(), policy()));
+    for cache in [&busy, &writer, &one, &two] {
+        coherent(cache).await;
+    }
+    let key = key_at(&cluster, 0);
+    let name = format!("cache:it:{key}");
+    let (mut version, mut seen) = (0, [0; 2]);
+    let mut change = async || {
+        version += 1;
+        writer.insert(&key, version).await.unwrap();
+        until("both see it", async || {
+            for (cache, seen) in [&one, &two].into_iter().zip(&mut seen) {
+                if let Some(found) = cache.get(&key).await {
+                    assert!(*found >= *seen, "{} after {seen}", *found);
+                    *seen = *found;
+                }
+            }
+            seen == [version; 2]
+        })
+        .await;
+    };
+    let trouble = async {
+        for _ in 0..6 {
+            let from = cluster.owner(&name);
+            let moving = cluster.begin_to_move(&name, (from + 1) % 3);
+            change().await;
+            cluster.move_keys(&moving);
+            change().await;
+            cluster.end_move(&moving);
+            change().await;
+            // Who is sent on twice does not follow: what it stored is not there.
+            let sent_on = || (0..3).map(|n| cluster.node(n).info("errorstat_MOVED:count"));
+            until("the new map", async || {
+                let before: Vec<u64> = sent_on().collect();
+                writer.invalidate(&key).await;
+                sent_on().eq(before)
+            })
+            .await;
+        }
+    };
+    assert!(all_are_answered(&busy, trouble).await > 0);
+    assert_eq!(seen, [18; 2]);
 }

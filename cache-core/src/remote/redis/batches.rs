@@ -80,7 +80,11 @@ impl Cluster {
         let unit = |key: &&[u8]| {
             let name = self.shared().names.value(key);
             let commands = vec![redis::cmd("GET").arg(&name).take()];
-            Unit { name, commands }
+            Unit {
+                name,
+                commands,
+                undo: None,
+            }
         };
         let units: Vec<Unit> = keys.iter().map(unit).collect();
         let answers = self.all(Class::Large, &units, |_, _| (), limit).await;
@@ -103,9 +107,11 @@ impl Cluster {
             let name = self.shared().names.of(key)?;
             let lease = redis::cmd("UNLINK").arg(name.lease).take();
             let put = put(self.shared(), name.value.clone(), value);
+            let undo = Some(redis::cmd("UNLINK").arg(&name.value).take());
             Ok(Unit {
                 name: name.value,
                 commands: vec![lease, put],
+                undo,
             })
         };
         let units = values.iter().map(unit).collect::<Result<Vec<_>, _>>()?;
@@ -124,6 +130,7 @@ impl Cluster {
             Ok(Unit {
                 commands: vec![unlink(&name.lease), unlink(&name.value)],
                 name: name.value,
+                undo: None,
             })
         };
         let units = keys.iter().map(unit).collect::<Result<Vec<_>, _>>()?;

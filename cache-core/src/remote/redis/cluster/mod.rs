@@ -40,7 +40,7 @@
 //!
 //! Nodes replicate late. What a master confirmed and its replica had not got yet is undone when
 //! the replica takes over: a value that was invalidated in that moment may be back, until its lifetime ends.
-//! While a slot is being moved, leases of its keys are refused (`TRYAGAIN`): they are read and removed,
+//! While a slot is being moved, leases of its keys are refused (`TRYAGAIN`): they are read, written and removed,
 //! and each process loads by itself. And a process that starts while the node with the groups is away, and
 //! not replaced, uses no node until it is: it cannot tell the age of anything.
 
@@ -180,6 +180,7 @@ impl Cluster {
         let unit = |name: &Vec<u8>| Unit {
             name: name.clone(),
             commands: vec![redis::cmd("UNLINK").arg(name).take()],
+            undo: None,
         };
         let units: Vec<Unit> = names.iter().map(unit).collect();
         let mut removed = 0;
