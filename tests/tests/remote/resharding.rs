@@ -69,6 +69,42 @@ async fn a_node_that_knows_no_other_takes_nobody_with_it() {
     .await;
 }
 
+/// The keys of a script need not be at one node while their slot moves.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_count_while_their_slot_moves() {
+    for moved in ["lease:{cache:}%born", "cache:%g{cache:}:it:g"] {
+        let cluster = Cluster::start(3, 0);
+        let policy = policy().group("g").group("h");
+        let [a, b] = [(); 2].map(|()| process(&cluster.url(), policy.clone()));
+        coherent(&a).await;
+        coherent(&b).await;
+        let groups = cluster.owner(moved);
+        // Keys of other slots, which stay where they are.
+        let (old, new) = (1, 2);
+        a.insert(&old, 1).await.unwrap();
+        until("it is in memory", async || {
+            b.get(&old).await.is_some() && b.in_memory(&old).is_some()
+        })
+        .await;
+        let moving = cluster.begin_to_move(moved, (groups + 1) % 3);
+        cluster.move_key(&moving, moved);
+        a.invalidate_group("g").await;
+        until("the notice", async || b.get(&old).await.is_none()).await;
+        until("what is stored after that counts", async || {
+            a.insert(&new, 2).await.unwrap();
+            b.get(&new).await.is_some_and(|value| *value == 2)
+        })
+        .await;
+        a.invalidate_group("h").await;
+        until("the notice", async || b.get(&new).await.is_none()).await;
+        cluster.move_keys(&moving);
+        cluster.end_move(&moving);
+        for key in [old, new] {
+            assert!(b.get(&key).await.is_none());
+        }
+    }
+}
+
 /// What is written to a slot on its way is at one node, or its keys could not be moved any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_while_its_slot_moves_can_be_moved() {
