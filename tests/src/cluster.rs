@@ -261,11 +261,16 @@ impl Cluster {
                 self.node(it.from)
                     .ask(&["CLUSTER", "GETKEYSINSLOT", &it.slot, "1000"]),
             );
-        let port = self.node(it.to).port().to_string();
         for key in keys {
-            let words = ["MIGRATE", "127.0.0.1", &port, &key, "0", "2000"];
-            let _ = self.node(it.from).ask(&words);
+            self.move_key(it, &key);
         }
+    }
+
+    /// Moves one key of the slot.
+    pub fn move_key(&self, it: &Move, key: &str) {
+        let port = self.node(it.to).port().to_string();
+        let words = ["MIGRATE", "127.0.0.1", &port, key, "0", "2000"];
+        let _ = self.node(it.from).ask(&words);
     }
 
     /// Lets the slot be the other's for good.
@@ -275,6 +280,37 @@ impl Cluster {
             let words = ["CLUSTER", "SETSLOT", &it.slot, "NODE", &target];
             let _ = self.node(n).ask(&words);
         }
+    }
+
+    /// Lets the slot stay where it is; its keys have to be there.
+    pub fn give_up_move(&self, it: &Move) {
+        for n in [it.to, it.from] {
+            let _ = self
+                .node(n)
+                .ask(&["CLUSTER", "SETSLOT", &it.slot, "STABLE"]);
+        }
+    }
+
+    /// Makes a node forget all others, for a minute; they do not forget it.
+    pub fn isolate(&self, n: usize) {
+        for other in (0..self.len()).filter(|other| *other != n) {
+            let id = self.id(other);
+            let _ = self.node(n).ask(&["CLUSTER", "FORGET", &id]);
+        }
+    }
+
+    /// Kills a node that has no slots any more, and makes the others forget it.
+    pub fn remove(&mut self, n: usize) {
+        let id = self.id(n);
+        self.node_mut(n).kill();
+        for node in self.others(n) {
+            let _ = node.ask(&["CLUSTER", "FORGET", &id]);
+        }
+    }
+
+    fn others(&self, n: usize) -> impl Iterator<Item = &Server> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter_map(move |(other, node)| (other != n && node.is_running()).then_some(node))
     }
 
     fn id(&self, n: usize) -> String {

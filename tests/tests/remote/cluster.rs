@@ -20,11 +20,11 @@ use tests::{
 };
 use tokio::task::{JoinSet, block_in_place};
 
-const PATIENT: Duration = Duration::from_secs(1);
+pub(crate) const PATIENT: Duration = Duration::from_secs(1);
 const BUDGET: Duration = Duration::from_millis(20);
 
 /// Connected to each node.
-async fn ready(remote: &Redis) {
+pub(crate) async fn ready(remote: &Redis) {
     until("connections to all nodes", async || {
         let health = remote.health();
         let mut all = health.is_up() && health.degraded.is_empty();
@@ -36,7 +36,7 @@ async fn ready(remote: &Redis) {
     .await;
 }
 
-async fn put(remote: &Redis, key: &str, text: &'static str) -> Result<(), Failure> {
+pub(crate) async fn put(remote: &Redis, key: &str, text: &'static str) -> Result<(), Failure> {
     let value = Value {
         bytes: text.into(),
         lasting: seconds(60),
@@ -45,12 +45,12 @@ async fn put(remote: &Redis, key: &str, text: &'static str) -> Result<(), Failur
     remote.put_many(&values, PATIENT).await
 }
 
-async fn look(remote: &Redis, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) async fn look(remote: &Redis, key: &str) -> Result<Option<Vec<u8>>, Failure> {
     let found = remote.look(key.as_bytes(), PATIENT).await;
     found.map(|found| found.map(|found| found.bytes.to_vec()))
 }
 
-async fn lease(remote: &Redis, key: &str, token: Token) -> Result<Leased, Failure> {
+pub(crate) async fn lease(remote: &Redis, key: &str, token: Token) -> Result<Leased, Failure> {
     let ask = Ask {
         key: key.as_bytes(),
         token,
@@ -61,7 +61,7 @@ async fn lease(remote: &Redis, key: &str, token: Token) -> Result<Leased, Failur
 }
 
 /// A number whose entry is at the node, and that is not among those of [`all_are_answered`].
-fn key_at(cluster: &Cluster, node: usize) -> u64 {
+pub(crate) fn key_at(cluster: &Cluster, node: usize) -> u64 {
     let is_there = |key: &u64| cluster.owner(&format!("cache:it:{key}")) == node;
     (1000..).find(is_there).unwrap()
 }

@@ -24,6 +24,7 @@ mod large;
 mod odd;
 mod processes;
 mod refusals;
+mod resharding;
 mod sentinel;
 mod support;
 mod tls;

@@ -71,19 +71,32 @@ impl Inner {
 /// The commands of a cluster: those of one key are in one slot, and no others need be.
 #[cfg(feature = "redis-cluster")]
 impl Cluster {
-    /// What is away is missing; only where everything is does all fail.
     async fn get_all(
         self: &Arc<Self>,
         keys: &[&[u8]],
         limit: Duration,
     ) -> Result<Vec<redis::Value>, Failure> {
-        let unit = |key: &&[u8]| {
-            let name = self.shared().names.value(key);
+        let names = keys.iter().map(|key| self.shared().names.value(key));
+        self.get_names(Class::Large, names, limit).await
+    }
+
+    /// What is away is missing; only where everything is does all fail.
+    pub(super) async fn get_names(
+        self: &Arc<Self>,
+        class: Class,
+        names: impl IntoIterator<Item = Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Vec<redis::Value>, Failure> {
+        let unit = |name: Vec<u8>| {
             let commands = vec![redis::cmd("GET").arg(&name).take()];
-            Unit { name, commands }
+            Unit {
+                name,
+                commands,
+                undo: None,
+            }
         };
-        let units: Vec<Unit> = keys.iter().map(unit).collect();
-        let answers = self.all(Class::Large, &units, |_, _| (), limit).await;
+        let units: Vec<Unit> = names.into_iter().map(unit).collect();
+        let answers = self.all(class, &units, |_, _| (), limit).await;
         if let Some(failure) = all_failed(&answers) {
             return Err(failure);
         }
@@ -103,9 +116,11 @@ impl Cluster {
             let name = self.shared().names.of(key)?;
             let lease = redis::cmd("UNLINK").arg(name.lease).take();
             let put = put(self.shared(), name.value.clone(), value);
+            let undo = Some(redis::cmd("UNLINK").arg(&name.value).take());
             Ok(Unit {
                 name: name.value,
                 commands: vec![lease, put],
+                undo,
             })
         };
         let units = values.iter().map(unit).collect::<Result<Vec<_>, _>>()?;
@@ -124,6 +139,7 @@ impl Cluster {
             Ok(Unit {
                 commands: vec![unlink(&name.lease), unlink(&name.value)],
                 name: name.value,
+                undo: None,
             })
         };
         let units = keys.iter().map(unit).collect::<Result<Vec<_>, _>>()?;

@@ -67,6 +67,7 @@ mod batches;
 mod chorus;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
+mod groups;
 mod health;
 mod keeper;
 mod lanes;
@@ -96,7 +97,7 @@ use crate::{
     },
     timer,
 };
-use answers::{count, leased, size_in, version};
+use answers::{leased, size_in};
 use bytes::Bytes;
 use link::{CHANGED, EVERYTHING, WOKEN, message_of};
 use names::Name;
@@ -118,9 +119,6 @@ struct Inner {
     shared: Arc<Shared>,
     servers: Servers,
 }
-
-/// What a group is kept for beyond what its entries need: a lost one only costs loads.
-const GROUP_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Redis {
     /// A tier in the server that `url` names, with the defaults of [`RedisSettings`]. Nothing is
@@ -408,21 +406,7 @@ impl Remote for Redis {
         names: &'a [&'a str],
         limit: Duration,
     ) -> Work<'a, Vec<Option<ServerTime>>> {
-        Box::pin(async move {
-            let Some(first) = names.first() else {
-                return Ok(Vec::new());
-            };
-            let inner = &self.0;
-            let mut get = redis::cmd("MGET");
-            for name in names {
-                get.arg(inner.shared.names.group(name));
-            }
-            let first = inner.shared.names.group(first);
-            match inner.servers.one(Class::Small, &first, &get, limit).await? {
-                redis::Value::Array(versions) => Ok(versions.iter().map(version).collect()),
-                _ => Err(Failure::Refused("MGET".into())),
-            }
-        })
+        Box::pin(async move { self.0.groups(names, limit).await })
     }
 
     fn join_groups<'a>(
@@ -432,44 +416,11 @@ impl Remote for Redis {
         lasting: Duration,
         limit: Duration,
     ) -> Work<'a, Vec<ServerTime>> {
-        Box::pin(async move {
-            let inner = &self.0;
-            let names: Vec<Vec<u8>> = names
-                .iter()
-                .map(|name| inner.shared.names.group(name))
-                .collect();
-            let latest = std::iter::once(inner.shared.names.born());
-            let keys: Vec<&[u8]> = names.iter().map(Vec::as_slice).chain(latest).collect();
-            let before = born.0.saturating_sub(1).to_string();
-            let kept = positive_millis(lasting.saturating_add(GROUP_KEPT));
-            let born = born.0.to_string();
-            let args = [before.as_bytes(), kept.as_bytes(), born.as_bytes()];
-            let step = &inner.shared.scripts.join_groups;
-            match inner.step(Class::Small, step, &keys, &args, limit).await? {
-                redis::Value::Array(versions) if versions.len() == names.len() => {
-                    // What is no number is nobody's version: no entry is valid under it.
-                    let known = |answer| version(answer).unwrap_or(ServerTime(u64::MAX));
-                    Ok(versions.iter().map(known).collect())
-                }
-                _ => Err(Failure::Refused("SCRIPT".into())),
-            }
-        })
+        Box::pin(async move { self.0.join_groups(names, born, lasting, limit).await })
     }
 
     fn invalidate_group<'a>(&'a self, name: &'a str, limit: Duration) -> Work<'a, ()> {
-        Box::pin(async move {
-            let inner = &self.0;
-            let key = inner.shared.names.group(name);
-            let kept = positive_millis(GROUP_KEPT);
-            let step = &inner.shared.scripts.invalidate_group;
-            let keys = [key.as_slice(), inner.shared.names.born()];
-            let args = [kept.as_bytes()];
-            let now = inner.step(Class::Small, step, &keys, &args, limit).await?;
-            // What is loaded from now on is born later than that.
-            let now = ServerTime(count(&now).saturating_add(1));
-            inner.shared.clock.heard(now);
-            Ok(())
-        })
+        Box::pin(async move { self.0.invalidate_group(name, limit).await })
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

@@ -98,19 +98,23 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 ";
 
-/// Keys: groups, then the time when the latest entry of any was born. Arguments: the version of a new
-/// one, milliseconds to keep it, when this entry was born. One is kept longer only when less than half
+/// Keys: groups, then the time when the latest entry of any was born, unless that is named alone. Arguments: the version
+/// of a new one, milliseconds to keep it, when this entry was born, how many groups. One is kept longer only when less than half
 /// of that is left: every write of it is told. An entry that was born later than now is of another
 /// clock, and under no version known to be valid.
 const JOIN_GROUPS: &str = r"
 local t = redis.call('TIME')
 local is_early = tonumber(ARGV[3]) > t[1] * 1000000 + t[2]
-local born = tonumber(redis.pcall('GET', KEYS[#KEYS]))
-if not born or born < tonumber(ARGV[3]) then
-  redis.call('SET', KEYS[#KEYS], ARGV[3], 'PX', ARGV[2])
+local groups = tonumber(ARGV[4])
+local latest = KEYS[groups + 1]
+if latest then
+  local born = tonumber(redis.pcall('GET', latest))
+  if not born or born < tonumber(ARGV[3]) then
+    redis.call('SET', latest, ARGV[3], 'PX', ARGV[2])
+  end
 end
 local versions = {}
-for i = 1, #KEYS - 1 do
+for i = 1, groups do
   local version = redis.call('GET', KEYS[i])
   if not version then
     version = ARGV[1]
@@ -123,15 +127,15 @@ end
 return versions
 ";
 
-/// Keys: group, the time when the latest entry of any was born. Arguments: milliseconds to keep it. A
-/// version only rises. Entries that were born later than now, by a clock that was set back or by
+/// Keys: group, the time when the latest entry of any was born. Arguments: milliseconds to keep it, that time where it
+/// is no key. A version only rises. Entries that were born later than now, by a clock that was set back or by
 /// that of a master this one has replaced, are made invalid as well: with a second more, because the
 /// latest of those may not have been replicated. What others wrote there, no number, is no version.
 const INVALIDATE_GROUP: &str = r"
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local version = now
-local born = tonumber(redis.pcall('GET', KEYS[2]))
+local born = tonumber(KEYS[2] and redis.pcall('GET', KEYS[2]) or ARGV[2])
 if born and born >= version then
   version = born + 1000000
 end

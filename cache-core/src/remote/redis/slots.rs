@@ -78,7 +78,13 @@ fn range(answer: &Value) -> Option<Range> {
     })
 }
 
-/// A node that does not know its own name gives nothing, or a question mark.
+#[cfg(feature = "redis-cluster")]
+impl Range {
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.last.saturating_sub(self.first)) + 1
+    }
+}
+
 #[cfg(feature = "redis-cluster")]
 fn named(host: &Value) -> Option<String> {
     let host = match host {
@@ -86,7 +92,13 @@ fn named(host: &Value) -> Option<String> {
         Value::SimpleString(host) => host,
         _ => return None,
     };
-    (!matches!(host, "" | "?")).then(|| host.to_owned())
+    known(host).map(str::to_owned)
+}
+
+/// A node whose name is not known is given none, or a question mark.
+#[cfg(feature = "redis-cluster")]
+pub(super) fn known(host: &str) -> Option<&str> {
+    (!matches!(host, "" | "?")).then_some(host)
 }
 
 /// What a node says of itself in `CLUSTER NODES`.
@@ -101,19 +113,25 @@ pub(super) struct Holdings {
 
 #[cfg(feature = "redis-cluster")]
 impl Holdings {
-    pub(super) fn parse(nodes: &str) -> Option<Self> {
+    /// `host` is how the node itself is known: others go by a name where it does, and by an address where it
+    /// does.
+    pub(super) fn parse(nodes: &str, host: &str) -> Option<Self> {
         let lines = || nodes.lines().map(|line| line.split(' '));
-        let mine = lines().find_map(|mut fields| {
-            let flags = fields.nth(2)?;
-            let is_mine = flags.split(',').any(|flag| flag == "myself");
-            is_mine.then_some(fields)
+        let own = lines().find(|fields| {
+            let flags = fields.clone().nth(2).unwrap_or_default();
+            flags.split(',').any(|flag| flag == "myself")
         })?;
-        // Master, ping, pong, epoch and state of the link come between.
-        let slots: Vec<&str> = mine.skip(5).collect();
+        // Flags, master, ping, pong, epoch and state of the link come before.
+        let slots: Vec<&str> = own.clone().skip(8).collect();
+        let is_named = name_in(own) == Some(host);
         let address = |id| {
-            let mut fields = lines().find(|fields| fields.clone().next() == Some(id))?;
-            let (address, _) = fields.nth(1)?.split_once('@')?;
-            Some(address.into())
+            let fields = lines().find(|fields| fields.clone().next() == Some(id))?;
+            let (address, _) = fields.clone().nth(1)?.split_once('@')?;
+            let name = name_in(fields).filter(|_| is_named);
+            let Some((name, (_, port))) = name.zip(address.rsplit_once(':')) else {
+                return Some(address.into());
+            };
+            Some(format!("{name}:{port}").into())
         };
         let takers = slots.iter().filter_map(|slot| {
             let (_, id) = slot.strip_suffix(']')?.split_once("->-")?;
@@ -128,6 +146,30 @@ impl Holdings {
     pub(super) fn is_moving(&self) -> bool {
         self.slots.contains('[')
     }
+
+    /// The slots it has, from the first to the last of each range.
+    fn ranges(&self) -> impl Iterator<Item = (usize, usize)> {
+        let slots = self.slots.split(' ');
+        slots.filter_map(|slots| {
+            let (first, last) = slots.split_once('-').unwrap_or((slots, slots));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        })
+    }
+
+    /// Whether each slot is with one of them.
+    pub(super) fn are_all<'a>(held: impl IntoIterator<Item = &'a Self>) -> bool {
+        let mut slots = vec![false; usize::from(SLOTS)];
+        for (first, last) in held.into_iter().flat_map(Self::ranges) {
+            slots.get_mut(first..=last).unwrap_or_default().fill(true);
+        }
+        slots.into_iter().all(|is_held| is_held)
+    }
+}
+
+/// The name that a node announces, after its address and the port of the bus.
+#[cfg(feature = "redis-cluster")]
+fn name_in<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known(fields.nth(1)?.split(',').nth(1)?)
 }
 
 #[cfg(test)]
@@ -182,16 +224,44 @@ mod tests {
     fn what_a_node_holds_is_read_from_its_own_line() {
         let nodes = "a 127.0.0.1:1@11 master - 0 5 2 connected 5461-10922\n\
                      b 127.0.0.1:2@12,host myself,master - 0 0 1 connected 0-5460 [7->-a]\n";
-        let held = Holdings::parse(nodes).unwrap();
+        let held = Holdings::parse(nodes, "127.0.0.1").unwrap();
         assert_eq!(held.slots, "0-5460 [7->-a]");
         assert_eq!(held.takers, [Box::from("127.0.0.1:1")]);
         assert!(held.is_moving());
         let other = "a 127.0.0.1:1@11 myself,master - 0 5 2 connected 1 [7-<-b]";
-        let held = Holdings::parse(other).unwrap();
+        let held = Holdings::parse(other, "127.0.0.1").unwrap();
         assert!(held.is_moving() && held.takers.is_empty());
         assert_eq!(
-            Holdings::parse("a 127.0.0.1:1@11 master - 0 5 2 connected\n"),
+            Holdings::parse("a 127.0.0.1:1@11 master - 0 5 2 connected\n", "127.0.0.1"),
             None
         );
+    }
+
+    /// Or a node that is known would be taken for another, at an address that may lead nowhere.
+    #[cfg(feature = "redis-cluster")]
+    #[test]
+    fn who_takes_a_slot_goes_by_what_the_others_go_by() {
+        let nodes = "a 10.0.0.1:1@11,one,shard-id=5 master - 0 5 2 connected 5461-10922\n\
+                     b 10.0.0.2:2@12,two myself,master - 0 0 1 connected 0-5460 [7->-a] [8->-c]\n\
+                     c 10.0.0.3:3@13, master - 0 5 2 connected\n";
+        let takers = |host| Holdings::parse(nodes, host).unwrap().takers;
+        assert_eq!(takers("two"), ["one:1", "10.0.0.3:3"].map(Box::from));
+        assert_eq!(
+            takers("10.0.0.2"),
+            ["10.0.0.1:1", "10.0.0.3:3"].map(Box::from)
+        );
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    #[test]
+    fn all_slots_are_there_where_each_is_with_somebody() {
+        let held = |slots: &str| Holdings {
+            slots: slots.to_owned(),
+            takers: Vec::new(),
+        };
+        let first = held("0-99 101-16383 [100->-a]");
+        assert!(Holdings::are_all([&first, &held("100")]));
+        assert!(!Holdings::are_all([&first, &held("[100-<-b]")]));
+        assert!(!Holdings::are_all([&first, &held("")]), "a replica");
     }
 }

@@ -27,6 +27,9 @@ use std::{
 pub(in crate::remote::redis) struct Unit {
     pub(in crate::remote::redis) name: Vec<u8>,
     pub(in crate::remote::redis) commands: Vec<Cmd>,
+    /// What takes back, at a node that did some of them and leads to another for the others, what it did. A key
+    /// that is at both could not be moved.
+    pub(in crate::remote::redis) undo: Option<Cmd>,
 }
 
 /// The units that go to one node, by their place among all.
@@ -36,7 +39,22 @@ struct Part {
     units: Vec<usize>,
 }
 
-type Outcome = Result<Vec<Value>, Miss>;
+type Outcome = Result<Vec<Value>, Missed>;
+
+/// Why a unit was not done at a node.
+#[derive(Clone)]
+struct Missed {
+    miss: Miss,
+    /// The answers to those of its commands that were, by their place; others are nil.
+    done: Vec<Value>,
+}
+
+impl From<Miss> for Missed {
+    fn from(miss: Miss) -> Self {
+        let done = Vec::new();
+        Self { miss, done }
+    }
+}
 
 impl Cluster {
     /// What came of each of the units, in their order. `close` ends the pipeline of a node, for
@@ -62,22 +80,32 @@ impl Cluster {
                 *slot = outcome;
             }
         };
-        let mut others = Parts::default();
+        let (mut others, mut before) = (Parts::default(), BTreeMap::new());
         for (part, answers) in self.ask_parts(class, parts, units, &close, limit).await {
+            let mut halves = Vec::new();
             for (place, answer) in part.units.iter().zip(answers) {
                 match answer {
                     Ok(values) => set(*place, Ok(values)),
-                    Err(miss) => match self.follow(&part.node, miss) {
-                        Ok((node, manner)) => others.add(node, manner, *place),
+                    Err(Missed { miss, done }) => match self.follow(&part.node, miss) {
+                        Ok((node, manner)) => {
+                            others.add(node, manner, *place);
+                            if done.iter().any(|value| *value != Value::Nil) {
+                                halves.extend(units.get(*place));
+                                before.insert(*place, done);
+                            }
+                        }
                         Err(failure) => set(*place, Err(failure)),
                     },
                 }
             }
+            undo(&part.node, &halves, left(limit, asked)).await;
         }
         let limit = left(limit, asked);
         for (part, answers) in self.ask_parts(class, others, units, &close, limit).await {
             for (place, answer) in part.units.iter().zip(answers) {
-                set(*place, answer.map_err(|miss| self.ended(miss)));
+                let before = before.remove(place).unwrap_or_default();
+                let answer = answer.map(|values| counted(values, &before));
+                set(*place, answer.map_err(|missed| self.ended(missed.miss)));
             }
         }
         outcomes
@@ -133,7 +161,7 @@ impl Part {
         close(&mut pipeline, &self.units);
         let mut answers = match self.node.each(class, &pipeline, limit).await {
             Ok(answers) => answers.into_iter(),
-            Err(miss) => return mine().map(|_| Err(miss.clone())).collect(),
+            Err(miss) => return mine().map(|_| Err(miss.clone().into())).collect(),
         };
         let ahead = usize::from(self.manner == Manner::Asking);
         let outcomes: Vec<Outcome> = mine()
@@ -148,7 +176,7 @@ impl Part {
             .filter_map(Result::err)
             .find(|miss| !is_forbidden(miss))
         {
-            Some(miss) => outcomes.iter().map(|_| Err(miss.clone())).collect(),
+            Some(miss) => outcomes.iter().map(|_| Err(miss.clone().into())).collect(),
             None => outcomes,
         }
     }
@@ -161,15 +189,44 @@ fn is_forbidden(miss: &Miss) -> bool {
 
 /// Where one of the answers leads elsewhere, the unit goes there.
 fn settled(answers: Vec<Result<Value, Miss>>) -> Outcome {
-    let (mut values, mut trouble) = (Vec::with_capacity(answers.len()), None);
+    let (mut done, mut trouble) = (Vec::with_capacity(answers.len()), None);
     for answer in answers {
         match answer {
-            Ok(value) => values.push(value),
-            Err(Miss::Elsewhere(redirect)) => return Err(Miss::Elsewhere(redirect)),
-            Err(miss) => trouble = trouble.or(Some(miss)),
+            Ok(value) => done.push(value),
+            Err(miss) => {
+                done.push(Value::Nil);
+                let is_followed = matches!(trouble, Some(Miss::Elsewhere(_)));
+                if trouble.is_none() || !is_followed && matches!(miss, Miss::Elsewhere(_)) {
+                    trouble = Some(miss);
+                }
+            }
         }
     }
-    trouble.map_or(Ok(values), Err)
+    match trouble {
+        None => Ok(done),
+        Some(miss) => Err(Missed { miss, done }),
+    }
+}
+
+/// Takes back what a node did of units that are done elsewhere. Where it does not, they are done all the same.
+async fn undo(node: &Arc<Node>, units: &[&Unit], limit: Duration) {
+    let mut pipeline = redis::pipe();
+    for undo in units.iter().filter_map(|unit| unit.undo.as_ref()) {
+        pipeline.add_command(undo.clone());
+    }
+    if !pipeline.is_empty() {
+        let _ = node.each(Class::Small, &pipeline, limit).await;
+    }
+}
+
+/// What was counted at both nodes is counted together.
+fn counted(values: Vec<Value>, before: &[Value]) -> Vec<Value> {
+    let mut before = before.iter();
+    let sum = |value| match (value, before.next()) {
+        (Value::Int(now), Some(Value::Int(then))) => Value::Int(now.saturating_add(*then)),
+        (value, _) => value,
+    };
+    values.into_iter().map(sum).collect()
 }
 
 /// Runs all to their ends, side by side; what came of them, in their order.

@@ -7,7 +7,7 @@ use crate::{
         lanes::{Manner, ask, reason},
         node::{Miss, Node, Source},
         shared::Class,
-        slots::ranges,
+        slots::{Range, SLOTS, ranges},
     },
     timer,
 };
@@ -51,56 +51,68 @@ pub(super) async fn keep(cluster: Weak<Cluster>, news: Arc<Notify>) {
 }
 
 impl Cluster {
-    /// Sooner while a node is away, which may be replaced at any moment.
+    /// Sooner while a node is away, or not known, which may be replaced at any moment.
     fn pause(&self) -> Duration {
         let heartbeat = self.shared.settings.heartbeat;
         let map = self.map().clone();
-        let is_all = map.nodes().all(|node| node.lanes().is_some());
+        let is_all = map.is_whole() && map.nodes().all(|node| node.lanes().is_some());
         pause_of(heartbeat, is_all)
     }
 
     async fn learn(self: &Arc<Self>) -> Result<(), Trouble> {
-        let asked = timer::now();
-        let (answer, address) = match self.connected() {
-            Some(node) => self.ask(&node).await?,
-            None => self.dial().await?,
-        };
-        self.adopt(&answer, &address, asked)
+        let view = self.view().await?;
+        self.adopt(&view)
     }
 
-    /// One of those that have connections, another each time: who was cut off from the others may not know
-    /// what they know.
-    fn connected(&self) -> Option<Arc<Node>> {
+    /// What one says who knows a node for each slot: who was taken out of the cluster, or cut off from it, may
+    /// know of none. Where nobody does, what is said by the one who knows most.
+    async fn view(&self) -> Result<View, Trouble> {
+        let mut widest = Err(Trouble::of("there is no address"));
+        let connected = self.connected();
+        for node in &connected {
+            widest = wider(widest, self.ask(node).await);
+            if is_whole(&widest) {
+                return widest;
+            }
+        }
+        if !connected.is_empty() {
+            return widest;
+        }
+        for address in self.addresses() {
+            widest = wider(widest, self.gate.pass(self.dial(&address)).await);
+            if is_whole(&widest) {
+                return widest;
+            }
+        }
+        widest
+    }
+
+    /// Those that have connections, beginning with another each time: who was cut off from the others may not
+    /// know what they know.
+    fn connected(&self) -> Vec<Arc<Node>> {
         let map = self.map().clone();
-        let there: Vec<_> = map.nodes().filter(|node| node.lanes().is_some()).collect();
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        let chosen = next.checked_rem(there.len())?;
-        there.get(chosen).map(|node| Arc::clone(node))
+        let there = map.nodes().filter(|node| node.lanes().is_some());
+        self.in_turn(there.cloned().collect())
     }
 
-    async fn ask(&self, node: &Arc<Node>) -> Result<(Value, ConnectionAddr), Trouble> {
+    async fn ask(&self, node: &Arc<Node>) -> Result<View, Trouble> {
         let place = node.place().ok_or_else(Trouble::slow)?;
         let (question, limit) = (question(), self.shared.settings.connect);
-        match node
-            .one(Class::Small, &question, Manner::Plain, limit)
-            .await
-        {
-            Ok(answer) => Ok((answer, place.address.clone())),
+        let asked = timer::now();
+        let answer = node.one(Class::Small, &question, Manner::Plain, limit);
+        match answer.await {
+            Ok(answer) => View::read(&answer, &place.address, asked),
             Err(Miss::Failed(failure)) => Err(Trouble::of(&failure.to_string())),
             Err(Miss::Elsewhere(_)) => Err(Trouble::of("it leads to others")),
         }
     }
 
-    /// Asks one after the other of those that are known, over a connection for this alone.
-    async fn dial(&self) -> Result<(Value, ConnectionAddr), Trouble> {
-        let mut last = Trouble::of("there is no address");
-        for address in self.addresses() {
-            match self.gate.pass(self.dial_one(&address)).await {
-                Ok(answer) => return Ok((answer, address)),
-                Err(trouble) => last = trouble.at(&format!("{address}: ")),
-            }
-        }
-        Err(last)
+    /// Asks over a connection for this alone.
+    async fn dial(&self, address: &ConnectionAddr) -> Result<View, Trouble> {
+        let asked = timer::now();
+        let answer = self.dial_one(address).await;
+        let view = answer.and_then(|answer| View::read(&answer, address, asked));
+        view.map_err(|trouble| trouble.at(&format!("{address}: ")))
     }
 
     async fn dial_one(&self, address: &ConnectionAddr) -> Result<Value, Trouble> {
@@ -131,28 +143,23 @@ impl Cluster {
         let map = self.map().clone();
         let places = map.nodes().filter_map(|node| node.place());
         let known = places.map(|place| place.address.clone());
-        let mut addresses: Vec<_> = known.chain(self.seeds.iter().cloned()).collect();
-        if !addresses.is_empty() {
-            let first = self.next.fetch_add(1, Ordering::Relaxed) % addresses.len();
-            addresses.rotate_left(first);
-        }
-        addresses
+        self.in_turn(known.chain(self.seeds.iter().cloned()).collect())
     }
 
-    /// Draws the map by an answer to what was asked at `asked`.
-    fn adopt(
-        self: &Arc<Self>,
-        answer: &Value,
-        from: &ConnectionAddr,
-        asked: Instant,
-    ) -> Result<(), Trouble> {
-        let ranges = ranges(answer)
-            .ok_or_else(|| Trouble::of("what it says of its slots is not to be understood"))?;
+    fn in_turn<T>(&self, mut all: Vec<T>) -> Vec<T> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let first = next.checked_rem(all.len()).unwrap_or(0);
+        all.rotate_left(first);
+        all
+    }
+
+    /// Draws the map by what was seen.
+    fn adopt(self: &Arc<Self>, view: &View) -> Result<(), Trouble> {
         let make = |address| Node::new(&self.shared, Source::At(address));
         let pen = self.pen();
         let before = self.map().clone();
         let map = before
-            .redrawn(&ranges, from, timer::now(), make)
+            .redrawn(&view.ranges, &view.from, timer::now(), make)
             .map_err(|error| Trouble::from(&error))?;
         let chorus = &self.shared.chorus;
         chorus.seat(seats(&map), before.differs_from(&map));
@@ -165,7 +172,7 @@ impl Cluster {
         self.shared
             .health
             .set_trouble((!is_whole).then(|| words.into()));
-        chorus.heard(VOICE, timer::now().saturating_duration_since(asked));
+        chorus.heard(VOICE, timer::now().saturating_duration_since(view.asked));
         Ok(())
     }
 
@@ -175,6 +182,45 @@ impl Cluster {
         for node in map.nodes() {
             node.set_clock(Some(node.id) == clock);
         }
+    }
+}
+
+/// Who has which slots, in the eyes of one node.
+struct View {
+    ranges: Vec<Range>,
+    from: ConnectionAddr,
+    asked: Instant,
+}
+
+impl View {
+    fn read(answer: &Value, from: &ConnectionAddr, asked: Instant) -> Result<Self, Trouble> {
+        let ranges = ranges(answer)
+            .ok_or_else(|| Trouble::of("what it says of its slots is not to be understood"))?;
+        Ok(Self {
+            ranges,
+            from: from.clone(),
+            asked,
+        })
+    }
+
+    /// Of how many slots it knows where they are.
+    fn slots(&self) -> usize {
+        let known = self.ranges.iter().filter(|range| range.port != 0);
+        known.map(Range::len).sum()
+    }
+}
+
+fn is_whole(view: &Result<View, Trouble>) -> bool {
+    matches!(view, Ok(view) if view.slots() >= usize::from(SLOTS))
+}
+
+/// Any view is more than trouble, and of two troubles the later is told.
+fn wider(one: Result<View, Trouble>, other: Result<View, Trouble>) -> Result<View, Trouble> {
+    let slots = |view: &Result<View, Trouble>| view.as_ref().map_or(0, |view| view.slots() + 1);
+    if slots(&one) > slots(&other) {
+        one
+    } else {
+        other
     }
 }
 

@@ -14,6 +14,10 @@ use std::{
 /// A node that others led to, and that the map does not know, is kept for so long.
 const GUEST: Duration = Duration::from_secs(60);
 
+/// But only for so long where there is no connection to it. What is in memory is trusted no longer for that: not
+/// to hear it was a gap, and so it is again when it is next led to.
+const AWAY: Duration = Duration::from_secs(1);
+
 #[derive(Default, Clone)]
 pub(super) struct Map {
     /// By slot, the place of its node among the masters.
@@ -87,7 +91,10 @@ impl Map {
             }
         }
         let is_new = |node: &Arc<Node>| new.masters.iter().all(|master| master.id != node.id);
-        let stays = |(node, since): &&(Arc<Node>, Instant)| is_new(node) && now < *since + GUEST;
+        let stays = |(node, since): &&(Arc<Node>, Instant)| {
+            let kept = node.lanes().map_or(AWAY, |_| GUEST);
+            is_new(node) && now < *since + kept
+        };
         let guests = self.guests.iter().filter(stays).cloned().collect();
         (new.owners, new.guests) = (owners.into(), guests);
         Ok(new)
@@ -110,7 +117,31 @@ impl Map {
 
 impl Range {
     fn address(&self, asked: &ConnectionAddr) -> Option<ConnectionAddr> {
+        if self.port == 0 {
+            // Nobody knows where that node is any more.
+            return None;
+        }
         let host = self.host.as_deref().or_else(|| super::host_of(asked))?;
         beside(asked, host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_whose_port_is_not_known_is_nowhere() {
+        let asked = ConnectionAddr::Tcp("a".to_owned(), 1);
+        let range = |host: Option<&str>, port| Range {
+            first: 0,
+            last: 1,
+            host: host.map(str::to_owned),
+            port,
+        };
+        let at = |host: &str, port| Some(ConnectionAddr::Tcp(host.to_owned(), port));
+        assert_eq!(range(None, 2).address(&asked), at("a", 2));
+        assert_eq!(range(Some("b"), 2).address(&asked), at("b", 2));
+        assert_eq!(range(None, 0).address(&asked), None);
     }
 }

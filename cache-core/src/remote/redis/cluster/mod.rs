@@ -40,7 +40,7 @@
 //!
 //! Nodes replicate late. What a master confirmed and its replica had not got yet is undone when
 //! the replica takes over: a value that was invalidated in that moment may be back, until its lifetime ends.
-//! While a slot is being moved, leases of its keys are refused (`TRYAGAIN`): they are read and removed,
+//! While a slot is being moved, leases of its keys are refused (`TRYAGAIN`): they are read, written and removed,
 //! and each process loads by itself. And a process that starts while the node with the groups is away, and
 //! not replaced, uses no node until it is: it cannot tell the age of anything.
 
@@ -59,7 +59,7 @@ use crate::{
             lanes::Manner,
             node::{Call, Miss, Node, Source, start},
             shared::{Class, Shared},
-            slots::Holdings,
+            slots::{Holdings, known},
         },
     },
     timer,
@@ -180,6 +180,7 @@ impl Cluster {
         let unit = |name: &Vec<u8>| Unit {
             name: name.clone(),
             commands: vec![redis::cmd("UNLINK").arg(name).take()],
+            undo: None,
         };
         let units: Vec<Unit> = names.iter().map(unit).collect();
         let mut removed = 0;
@@ -197,17 +198,19 @@ impl Cluster {
         let nodes = redis::cmd("CLUSTER").arg("NODES").take();
         for node in self.nodes()? {
             let answer = node.one(Class::Small, &nodes, Manner::Plain, limit).await;
-            let held = match answer.map_err(|miss| self.ended(miss))? {
-                Value::BulkString(text) => str::from_utf8(&text).ok().and_then(Holdings::parse),
-                _ => None,
-            };
-            let held = held.ok_or_else(|| Failure::Refused("CLUSTER".into()))?;
+            let answer = answer.map_err(|miss| self.ended(miss))?;
+            let held = held(&node, &answer).ok_or_else(|| Failure::Refused("CLUSTER".into()))?;
             for taker in &held.takers {
                 self.led_to(&node, taker);
             }
             all.push((node.id, held));
         }
-        Ok(all)
+        if Holdings::are_all(all.iter().map(|(_, held)| held)) {
+            return Ok(all);
+        }
+        // Another has what none of these has: a master that is not known yet.
+        let elsewhere = Failure::Refused("MOVED".into());
+        Err(self.ended(elsewhere.into()))
     }
 
     /// All nodes that may have keys, unless there are slots of which none is known.
@@ -246,11 +249,7 @@ impl Cluster {
     fn led_to(&self, asked: &Node, address: &str) -> Option<Arc<Node>> {
         let like = &asked.place()?.address;
         let (host, port) = address.rsplit_once(':')?;
-        let host = if host.is_empty() {
-            host_of(like)?
-        } else {
-            host
-        };
+        let host = known(host).or_else(|| host_of(like))?;
         let address = beside(like, host, port.parse().ok()?)?;
         if let Some(node) = self.map().at(&address) {
             return Some(Arc::clone(node));
@@ -313,6 +312,14 @@ impl Drop for Cluster {
 /// Who has to be heard: every node that may have a key, and whoever knows that these are all.
 fn seats(map: &Map) -> impl Iterator<Item = u64> {
     map.nodes().map(|node| node.id).chain([learn::VOICE])
+}
+
+fn held(node: &Node, answer: &Value) -> Option<Holdings> {
+    let Value::BulkString(text) = answer else {
+        return None;
+    };
+    let place = node.place()?;
+    Holdings::parse(str::from_utf8(text).ok()?, host_of(&place.address)?)
 }
 
 fn left(limit: Duration, asked: Instant) -> Duration {
