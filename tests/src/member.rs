@@ -21,6 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A failure is remembered until a process that the machine holds up has heard of it.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// How a member is set up: the words it is started with.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -158,7 +161,7 @@ impl Member {
     async fn new(settings: Settings) -> Self {
         let (remote, how) = settings.remote();
         let cache = Cache::builder("fleet")
-            .policy(Policy::ttl(minutes(5)))
+            .policy(Policy::ttl(minutes(5)).failure_pause(PAUSE, PAUSE))
             .remote(Arc::clone(&remote))
             .remote_settings(how)
             .build()

@@ -8,6 +8,7 @@ use cache_core::{
     policy::seconds,
     remote::{Failure, Notice, Redis, Remote, State, Watcher},
 };
+use futures_util::future::poll_immediate;
 use std::{
     sync::{
         Arc, Weak,
@@ -96,11 +97,13 @@ async fn rds_03_a_server_that_freezes_costs_a_few_requests_their_budget() {
     tokio::task::block_in_place(|| server.freeze());
     let mut late = 0;
     for _ in 0..10 {
-        let asked = Instant::now();
-        match remote.look(b"k", BUDGET).await {
-            Err(Failure::Late) => late += 1,
-            Err(Failure::Away) => assert!(asked.elapsed() < BUDGET / 2, "{:?}", asked.elapsed()),
-            other => panic!("a frozen server answered {other:?}"),
+        let mut look = remote.look(b"k", BUDGET);
+        match poll_immediate(&mut look).await {
+            Some(answer) => assert_eq!(answer, Err(Failure::Away)),
+            None => {
+                assert_eq!(look.await, Err(Failure::Late));
+                late += 1;
+            }
         }
     }
     assert_eq!(late, 3, "then nobody waits for it");
@@ -237,13 +240,8 @@ async fn rds_06_a_tarpit_is_dialled_in_the_background_alone() {
     let remote = redis(&proxy.url());
     let began = Instant::now();
     for _ in 0..100 {
-        let asked = Instant::now();
-        assert_eq!(remote.look(b"k", BUDGET).await, Err(Failure::Away));
-        assert!(
-            asked.elapsed() < Duration::from_millis(10),
-            "{:?}",
-            asked.elapsed()
-        );
+        let at_once = poll_immediate(remote.look(b"k", BUDGET)).await;
+        assert_eq!(at_once, Some(Err(Failure::Away)));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let seconds = began.elapsed().as_secs_f64();
