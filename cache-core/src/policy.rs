@@ -1,6 +1,6 @@
 //! How long an entry lives, and how it is loaded.
 
-use crate::{Error, clock, clock::Random};
+use crate::{Error, clock, clock::Random, timer};
 use std::{sync::Arc, time::Duration};
 
 /// The longest lifetime or window there is, one year; longer ones are cut to it.
@@ -273,10 +273,8 @@ impl Policy {
     /// How long the `streak`-th failure in a row (from 1) is remembered.
     pub(crate) fn pause_after(&self, streak: u32, random: &dyn Random) -> Duration {
         let (first, longest) = self.failure_pause;
-        let doubled = first
-            .saturating_mul(2_u32.saturating_pow(streak.saturating_sub(1)))
-            .min(longest);
-        doubled.mul_f64(1.0 - clock::unit(random) / 2.0)
+        let pause = timer::doubled(first, streak.saturating_sub(1), longest);
+        pause.mul_f64(1.0 - clock::unit(random) / 2.0)
     }
 
     /// The windows set by [`stale_while_revalidate`](Self::stale_while_revalidate) and

@@ -16,6 +16,12 @@ pub(crate) fn later(now: Instant, duration: Duration) -> Instant {
     now + duration.min(crate::policy::LONGEST)
 }
 
+/// Twice as long each of so many times, up to `longest`.
+pub(crate) fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    let factor = 2_u32.saturating_pow(times);
+    first.saturating_mul(factor).min(longest)
+}
+
 /// The output of `work`, or `None` where the deadline passes first.
 pub(crate) async fn until<F: Future>(deadline: Instant, work: F) -> Option<F::Output> {
     if tokio::runtime::Handle::try_current().is_err() {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Moment,
     event::{Event, Stats},
-    remote::RemoteStats,
+    remote::{Failure, RemoteStats},
 };
 use metrics::{
     Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString, with_recorder,
@@ -273,11 +273,17 @@ impl Meters {
         let text = SharedString::const_str;
         self.add(&EVICTIONS, [text(Tier::Memory.as_str())], 0);
         self.add(&ERRORS, [Tier::Memory.as_str(), "load"].map(text), 0);
-        for reason in ["away", "late", "refused"]
-            .into_iter()
-            .filter(|_| has_remote)
-        {
-            self.add(&ERRORS, [Tier::Remote.as_str(), reason].map(text), 0);
+        let failures = [
+            Failure::Away,
+            Failure::Late,
+            Failure::Refused(Arc::default()),
+        ];
+        for failure in failures.iter().filter(|_| has_remote) {
+            self.add(
+                &ERRORS,
+                [Tier::Remote.as_str(), failure.as_str()].map(text),
+                0,
+            );
         }
     }
 

@@ -394,15 +394,10 @@ impl Replay {
             Round::Open => 0,
             Round::Forbidden => self.forbidden.saturating_add(1),
         };
-        self.next = Some(timer::later(timer::now(), replay_after(self.forbidden)));
+        let pause = timer::doubled(REPLAY, self.forbidden, LONGEST_REPLAY);
+        self.next = Some(timer::later(timer::now(), pause));
         true
     }
-}
-
-/// Twice as long each time, up to a limit.
-fn replay_after(forbidden: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(forbidden);
-    REPLAY.saturating_mul(factor).min(LONGEST_REPLAY)
 }
 
 impl Shift {

@@ -110,9 +110,7 @@ pub(super) async fn keep(node: Weak<Node>, wake: Arc<Notify>) {
 
 /// Full jitter: anything up to a limit that doubles to its longest.
 pub(super) fn pause_after(failures: u32, is_refusal: bool) -> Duration {
-    let limit = Duration::from_millis(50)
-        .saturating_mul(2_u32.saturating_pow(failures.min(10)))
-        .min(LONGEST_PAUSE);
+    let limit = timer::doubled(Duration::from_millis(50), failures, LONGEST_PAUSE);
     let pause = limit.mul_f64(clock::unit(&clock::SystemRandom));
     if is_refusal {
         AFTER_REFUSAL + pause
